@@ -1,0 +1,1 @@
+//! Onceward: a reverse-proxy sidecar that makes payments happen once.
