@@ -1,1 +1,3 @@
 //! Onceward: a reverse-proxy sidecar that makes payments happen once.
+
+pub mod doctor;
