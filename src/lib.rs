@@ -1,3 +1,3 @@
 //! Onceward: a reverse-proxy sidecar that makes payments happen once.
 
-pub mod doctor;
+pub mod sandbox;

@@ -1,0 +1,31 @@
+-- Prepended to every script, below its first line. Two helpers, no decisions.
+
+-- Milliseconds since 1970 by Redis' own clock: one clock judges every lease.
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- A number as Redis stores it: no exponent, no fraction.
+local function text(n)
+  return string.format('%.0f', n)
+end
+
+-- The history with one transition more, at most HISTORY_BYTES long: the oldest lines go first.
+-- A line is `at from to by why`; only why may hold spaces.
+local HISTORY_BYTES = 2048
+local function noted(history, at, from, to, by, why)
+  local line = text(at) .. ' ' .. from .. ' ' .. to .. ' ' .. by .. ' ' .. why .. '\n'
+  local all = (history or '') .. line
+  while #all > HISTORY_BYTES do
+    local first = string.find(all, '\n', 1, true)
+    if not first or first == #all then break end
+    all = string.sub(all, first + 1)
+  end
+  return all
+end
+
+-- Whether a comma-separated list holds a word.
+local function holds(list, word)
+  return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
+end

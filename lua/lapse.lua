@@ -1,0 +1,37 @@
+#!lua flags=allow-oom
+-- lapse: an order in flight whose lease is gone becomes unknown. It may have reached the payment
+-- service, so it is never run again on that account (no-silent-rerun).
+--
+-- KEYS record lease due unknown
+-- ARGV id
+--      fence    the fence that was seen without a lease, or empty for any
+--      keep_ms  how long the record is kept from now
+--      channel  where it is announced to those who wait
+--      by
+--
+-- lapsed fence    the order is unknown now
+-- held lease_ms   the lease stands; its next due time is when it would run out
+-- moved state     the order is not in flight (any more)
+local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, fence, keep_ms, channel, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+
+local r = redis.call('HMGET', record, 'state', 'fence', 'waited', 'history')
+if r[1] ~= 'in_flight' or (fence ~= '' and r[2] ~= fence) then
+  if r[1] ~= 'in_flight' then redis.call('ZREM', due, id) end
+  return {'moved', r[1] or 'none'}
+end
+local now = now_ms()
+local held = redis.call('PTTL', lease)
+if held >= 0 then
+  redis.call('ZADD', due, text(now + held), id)
+  return {'held', text(held)}
+end
+redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
+  'history', noted(r[4], now, 'in_flight', 'unknown', by, 'lease lost'))
+redis.call('PEXPIRE', record, keep_ms)
+redis.call('ZREM', due, id)
+redis.call('ZADD', unknown, 'NX', text(now), id)
+if r[3] then
+  redis.call('PUBLISH', channel, id)
+end
+return {'lapsed', r[2]}

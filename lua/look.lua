@@ -1,0 +1,18 @@
+#!lua flags=no-writes
+-- look: one order as it stands. Writes nothing.
+--
+-- KEYS record lease
+--
+-- order now expires_ms lease_ms then the record's fields, name and value in turn
+-- absent
+local record, lease = KEYS[1], KEYS[2]
+
+local all = redis.call('HGETALL', record)
+if #all == 0 then
+  return {'absent'}
+end
+local reply = {'order', text(now_ms()), text(redis.call('PTTL', record)), text(redis.call('PTTL', lease))}
+for i = 1, #all do
+  reply[#reply + 1] = all[i]
+end
+return reply

@@ -1,0 +1,25 @@
+#!lua
+-- renew: hold the lease for longer, if it is still this attempt's to hold.
+--
+-- KEYS record lease
+-- ARGV attempt fence
+--      lease_ms  how long the lease holds from now
+--
+-- renewed     the lease was held and holds again
+-- regained    it had run out, but nobody had noticed: the record still names this attempt, so it
+--             is taken anew
+-- lost state  the order moved on; the attempt goes on, its outcome decides
+local record, lease = KEYS[1], KEYS[2]
+local attempt, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local owner = attempt .. ':' .. fence
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt')
+if r[1] ~= 'in_flight' or r[2] ~= fence or r[3] ~= attempt then
+  return {'lost', r[1] or 'none'}
+end
+local holder = redis.call('GET', lease)
+if holder and holder ~= owner then
+  return {'lost', r[1]}
+end
+redis.call('SET', lease, owner, 'PX', lease_ms)
+return {holder and 'renewed' or 'regained'}

@@ -1,0 +1,57 @@
+#!lua flags=allow-oom
+-- settle: write what became of an attempt, and drop its lease.
+--
+-- A full Redis must not lose an outcome: this script may write past maxmemory.
+--
+-- KEYS record lease due unknown
+-- ARGV id attempt fence
+--      to        the state the attempt ended in
+--      from      states it may leave, comma-separated (the transition table is Rust's)
+--      keep_ms   how long the record is kept from now
+--      stored    yes: the response follows; large: it was too large to store; no: there is none
+--      status headers body
+--      channel   where a settle is announced to those who wait
+--      by why
+--
+-- settled            written, or an earlier copy of this call wrote it
+-- fenced fence       another attempt holds a newer fence; nothing was written
+-- refused state      the order's state does not allow it; nothing was written
+-- gone               there is no such record
+local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
+
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history')
+if not r[1] then
+  return {'gone'}
+end
+if r[2] ~= fence or r[3] ~= attempt then
+  return {'fenced', r[2] or '0'}
+end
+if r[4] == attempt and r[1] == to then
+  return {'settled'}
+end
+if not holds(from, r[1]) then
+  return {'refused', r[1]}
+end
+
+local now = now_ms()
+redis.call('HSET', record, 'state', to, 'settled', attempt, 'updated', text(now), 'stored', stored,
+  'status', status, 'headers', headers, 'body', body,
+  'history', noted(r[6], now, r[1], to, by, why))
+redis.call('PEXPIRE', record, keep_ms)
+redis.call('ZREM', due, id)
+if to == 'unknown' then
+  redis.call('ZADD', unknown, 'NX', text(now), id)
+elseif r[1] == 'unknown' then
+  redis.call('ZREM', unknown, id)
+end
+if redis.call('GET', lease) == attempt .. ':' .. fence then
+  redis.call('DEL', lease)
+end
+if r[5] then
+  redis.call('HDEL', record, 'waited')
+  redis.call('PUBLISH', channel, id)
+end
+return {'settled'}

@@ -1,0 +1,285 @@
+//! Configuration: the only room that reads the environment.
+//!
+//! Everything is read before anything is judged, so one start tells every problem. Each room is
+//! handed its part by value.
+
+pub mod read;
+pub mod routes;
+mod tuning;
+mod units;
+pub mod vars;
+
+pub use read::{Environment, Problem, Problems, Process};
+
+use crate::model::seal::Secrets;
+use crate::route::Routes;
+use hyper::header::HeaderName;
+use read::Values;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use units::{duration, list, one_of, positive};
+
+/// All that was configured.
+#[derive(Clone)]
+#[allow(missing_docs, reason = "the fields are the variables of config::vars, described there")]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub admin_token: Option<String>,
+    pub upstream: String,
+    pub upstream_connect_timeout: Duration,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub redis_url: String,
+    pub redis_timeout: Duration,
+    pub redis_pool_size: usize,
+    pub redis_wait_replicas: u32,
+    pub redis_wait_timeout: Duration,
+    pub namespace: String,
+    pub replay_header: HeaderName,
+    pub max_in_flight: usize,
+    pub prefix: String,
+    pub secrets: Arc<Secrets>,
+    pub routes: Routes,
+    /// The file ROUTES came from, which is read again when it changes.
+    pub routes_file: Option<PathBuf>,
+    pub faults: bool,
+    pub drain_timeout: Duration,
+    pub log: String,
+    pub log_format: LogFormat,
+    /// Every variable with its effective value, secrets masked, in the contract's order.
+    pub shown: Vec<(String, String)>,
+    /// Variables with our prefix that mean nothing.
+    pub strangers: Vec<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// An object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What a secret is shown as.
+const MASKED: &str = "********";
+
+impl Config {
+    /// Reads and judges the environment.
+    ///
+    /// # Errors
+    /// Every problem there is, each with the name of its variable.
+    pub fn load(environment: &dyn Environment) -> Result<Config, Problems> {
+        let mut problems = Vec::new();
+        let values = Values::of_process(environment, &mut problems);
+        let (routes, routes_file) = load_routes(&values, &mut problems);
+        let config = assemble(&values, environment, routes, routes_file, &mut problems);
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Reads the routes again from their file, over the same variables.
+    ///
+    /// # Errors
+    /// Every problem there is; whoever asked keeps the routes it has.
+    pub fn reload_routes(environment: &dyn Environment) -> Result<Routes, Problems> {
+        let mut problems = Vec::new();
+        let values = Values::of_process(environment, &mut problems);
+        let (routes, _) = load_routes(&values, &mut problems);
+        if problems.is_empty() { Ok(routes) } else { Err(Problems(problems)) }
+    }
+}
+
+fn assemble(
+    values: &Values<'_>,
+    environment: &dyn Environment,
+    routes: Routes,
+    routes_file: Option<PathBuf>,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
+    let listen = values.read("LISTEN", problems, address);
+    let admin_listen = values.read("ADMIN_LISTEN", problems, address);
+    let admin_token = values.read("ADMIN_TOKEN", problems, |text| Ok(some(text)));
+    let upstream = values.read("UPSTREAM", problems, upstream);
+    let upstream_connect_timeout = values.read("UPSTREAM_CONNECT_TIMEOUT", problems, positive);
+    let header_timeout = values.read("HEADER_TIMEOUT", problems, positive);
+    let body_timeout = values.read("BODY_TIMEOUT", problems, positive);
+    let redis_url = values.read("REDIS_URL", problems, redis_url);
+    values.read("REDIS_MODE", problems, |text| match text {
+        "standalone" => Ok(()),
+        "sentinel" | "cluster" => Err("only standalone is supported by this version".to_owned()),
+        _ => Err("expected one of standalone, sentinel, cluster".to_owned()),
+    });
+    let redis_timeout = values.read("REDIS_TIMEOUT", problems, positive);
+    let redis_pool_size = values.read("REDIS_POOL_SIZE", problems, number);
+    let redis_wait_replicas = values.read("REDIS_WAIT_REPLICAS", problems, number);
+    let redis_wait_timeout = values.read("REDIS_WAIT_TIMEOUT", problems, positive);
+    let namespace = values.read("NAMESPACE", problems, namespace);
+    let replay_header = values.read("REPLAY_HEADER", problems, |text| {
+        HeaderName::try_from(text).map_err(|_| "expected a header's name".to_owned())
+    });
+    let max_in_flight = values.read("MAX_IN_FLIGHT", problems, |text| match number(text)? {
+        0 => Err("must be more than zero".into()),
+        limit => Ok(limit),
+    });
+    let prefix = values.read("PREFIX", problems, prefix);
+    let secrets = values.read("SECRET", problems, |text| match text {
+        "" => Ok(Secrets::none()),
+        text => Secrets::parse(text).map_err(|error| error.to_string()),
+    });
+    let faults =
+        values.read("FAULTS", problems, |text| one_of(text, &[("off", false), ("on", true)]));
+    let drain_timeout = values.read("DRAIN_TIMEOUT", problems, duration);
+    let log = values.read("LOG", problems, |text| {
+        text.parse::<tracing_subscriber::EnvFilter>()
+            .map(|_| text.to_owned())
+            .map_err(|error| error.to_string())
+    });
+    let log_format = values.read("LOG_FORMAT", problems, |text| {
+        one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
+    });
+    Some(Config {
+        listen: listen?,
+        admin_listen: admin_listen?,
+        admin_token: admin_token?,
+        upstream: upstream?,
+        upstream_connect_timeout: upstream_connect_timeout?,
+        header_timeout: header_timeout?,
+        body_timeout: body_timeout?,
+        redis_url: redis_url?,
+        redis_timeout: redis_timeout?,
+        redis_pool_size: redis_pool_size?,
+        redis_wait_replicas: redis_wait_replicas?,
+        redis_wait_timeout: redis_wait_timeout?,
+        namespace: namespace?,
+        replay_header: replay_header?,
+        max_in_flight: max_in_flight?,
+        prefix: prefix?,
+        secrets: Arc::new(secrets?),
+        routes,
+        routes_file,
+        faults: faults?,
+        drain_timeout: drain_timeout?,
+        log: log?,
+        log_format: log_format?,
+        shown: shown(values),
+        strangers: read::strangers(environment),
+    })
+}
+
+fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> (Routes, Option<PathBuf>) {
+    // Read for its problems even where every route overrides it: a bad default is a bad default.
+    let default = routes::default(values, problems);
+    let text = values.text(vars::var("ROUTES"));
+    if text.is_empty() {
+        return (default, None);
+    }
+    if text.starts_with(['[', '{']) {
+        return (routes::read(text, values, problems), None);
+    }
+    match std::fs::read_to_string(text) {
+        Ok(json) => (routes::read(&json, values, problems), Some(PathBuf::from(text))),
+        Err(error) => {
+            let what = format!("{text:?} cannot be read: {error}");
+            problems.push(Problem { at: "ONCEWARD_ROUTES".into(), what });
+            (Routes::default(), None)
+        }
+    }
+}
+
+/// Every variable as it is in force, with what must not be seen masked.
+fn shown(values: &Values<'_>) -> Vec<(String, String)> {
+    vars::VARS
+        .iter()
+        .map(|var| {
+            let text = values.text(var);
+            let text = match (var.name, text) {
+                (_, "") => String::new(),
+                ("REDIS_URL", url) => mask_urls(url),
+                (_, text) if !var.secret => text.to_owned(),
+                _ => MASKED.to_owned(),
+            };
+            (values.name_of(var), text)
+        })
+        .collect()
+}
+
+/// URLs without what stands before their `@`.
+pub fn mask_urls(urls: &str) -> String {
+    let masked = urls.split(',').map(|url| {
+        let Some((scheme, rest)) = url.split_once("://") else { return MASKED.to_owned() };
+        match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://{MASKED}@{host}"),
+            None => url.to_owned(),
+        }
+    });
+    masked.collect::<Vec<_>>().join(",")
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "expected a whole number".into())
+}
+
+fn upstream(text: &str) -> Result<String, String> {
+    let expected = "expected http://host:port";
+    let uri: hyper::Uri = text.parse().map_err(|_| expected.to_owned())?;
+    let authority = uri.authority().ok_or(expected)?;
+    let plain = uri.path() == "/" && uri.query().is_none() && !authority.as_str().contains('@');
+    if uri.scheme_str() != Some("http") || !plain {
+        return Err(format!("{expected}, without a path"));
+    }
+    Ok(match authority.port_u16() {
+        Some(_) => authority.to_string(),
+        None => format!("{authority}:80"),
+    })
+}
+
+fn redis_url(text: &str) -> Result<String, String> {
+    let urls = list(text, |part| Ok(part.to_owned()))?;
+    match urls.as_slice() {
+        [url] if url.starts_with("rediss://") => {
+            Err("rediss:// is not supported by this version".into())
+        }
+        // The library's error may repeat the URL, and with it a password.
+        [url] => redis::Client::open(url.as_str())
+            .map(|_| url.clone())
+            .map_err(|_| "expected redis://[user:password@]host:port[/db] or unix:///path".into()),
+        [] => Err("names no Redis".into()),
+        _ => Err("REDIS_MODE standalone takes one URL".into()),
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if (1..=64).contains(&text.len()) && text.chars().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 of a-z, A-Z, 0-9, '-', '_', '.' and ':'".into())
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
+    let normal = text.len() > 1 && text.starts_with('/') && !text.ends_with('/');
+    if normal && text.chars().all(good) && !text.contains("//") && !text.contains("/.") {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a path such as /_onceward".into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Reading variables from wherever they come, and gathering every problem on the way.
+
+use super::vars::{self, PREFIX, Var};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+/// Where variables come from: the process, or a map in a test.
+pub trait Environment {
+    /// The value of a variable, by its whole name.
+    fn get(&self, name: &str) -> Option<String>;
+    /// Every name there is.
+    fn names(&self) -> Vec<String>;
+}
+
+impl Environment for HashMap<String, String> {
+    fn get(&self, name: &str) -> Option<String> {
+        HashMap::get(self, name).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
+}
+
+/// The variables of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct Process;
+
+#[allow(clippy::disallowed_methods, reason = "this is the one room that reads the environment")]
+impl Environment for Process {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable, or the route's field.
+    pub at: String,
+    /// What is wrong with it; never a secret's value.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.what)
+    }
+}
+
+/// Everything that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.0 {
+            writeln!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Values by variable: what was set, else the default; a route's fields go before both.
+pub struct Values<'a> {
+    /// `ROUTES[0] (pay).` while a route is read.
+    place: String,
+    set: BTreeMap<&'static str, String>,
+    below: Option<&'a Values<'a>>,
+}
+
+impl<'a> Values<'a> {
+    /// The process's values. A `_FILE` that cannot be read is a problem.
+    pub fn of_process(environment: &dyn Environment, problems: &mut Vec<Problem>) -> Values<'a> {
+        let mut set = BTreeMap::new();
+        for var in vars::VARS {
+            let name = format!("{PREFIX}{}", var.name);
+            if let Some(value) = environment.get(&name) {
+                set.insert(var.name, value.trim().to_owned());
+            }
+            if var.secret && let Some(path) = environment.get(&format!("{name}_FILE")) {
+                match std::fs::read_to_string(&path) {
+                    Ok(value) => {
+                        set.insert(var.name, value.trim().to_owned());
+                    }
+                    Err(error) => problems.push(Problem {
+                        at: format!("{name}_FILE"),
+                        what: format!("{path:?} cannot be read: {error}"),
+                    }),
+                }
+            }
+        }
+        Values { place: String::new(), set, below: None }
+    }
+
+    /// A route's values over the process's.
+    pub fn of_route(
+        below: &'a Values<'a>,
+        place: String,
+        set: BTreeMap<&'static str, String>,
+    ) -> Values<'a> {
+        Values { place, set, below: Some(below) }
+    }
+
+    /// The value of a variable as text.
+    pub fn text(&self, var: &'static Var) -> &str {
+        match (self.set.get(var.name), self.below) {
+            (Some(value), _) => value,
+            (None, Some(below)) => below.text(var),
+            (None, None) => var.default,
+        }
+    }
+
+    /// The value of a variable, read by `read`; a problem with its name on it when it is bad.
+    pub fn read<T>(
+        &self,
+        name: &str,
+        problems: &mut Vec<Problem>,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let var = vars::var(name);
+        match read(self.text(var)) {
+            Ok(value) => Some(value),
+            Err(what) => {
+                // What stands in the process's variables is reported once, there.
+                if self.below.is_none() || self.set.contains_key(var.name) {
+                    problems.push(Problem { at: self.name_of(var), what });
+                }
+                None
+            }
+        }
+    }
+
+    /// What the person who set it calls it.
+    pub fn name_of(&self, var: &Var) -> String {
+        match self.below {
+            None => format!("{PREFIX}{}", var.name),
+            Some(_) => format!("{}{}", self.place, var.name.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// Variables with our prefix that mean nothing: a slip of the pen leaves a default in force, so it
+/// is worth a warning. No more than that, for Kubernetes sets `ONCEWARD_SERVICE_HOST` and the like
+/// in every pod beside a Service called onceward.
+pub fn strangers(environment: &dyn Environment) -> Vec<String> {
+    let mut strangers = environment.names();
+    strangers.retain(|name| name.strip_prefix(PREFIX).is_some_and(|short| !is_known(short)));
+    strangers.sort();
+    strangers
+}
+
+fn is_known(short: &str) -> bool {
+    vars::VARS
+        .iter()
+        .any(|var| short == var.name || (var.secret && short.strip_suffix("_FILE") == Some(var.name)))
+}

@@ -1,0 +1,273 @@
+//! `ONCEWARD_ROUTES`: routes as JSON, each over the process's variables.
+
+use super::read::{Problem, Values};
+use super::{tuning, vars};
+use crate::model::outcome::{Meaning, Rule};
+use crate::model::path::Pattern;
+use crate::model::source::Source;
+use crate::route::{Call, Route, Routes};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The fields of a route that are not variables.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shape {
+    name: String,
+    path: String,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    outcome: Vec<RuleShape>,
+    #[serde(default)]
+    query: Option<CallShape>,
+    #[serde(default)]
+    cancel: Option<CallShape>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleShape {
+    #[serde(default)]
+    status: Vec<u16>,
+    #[serde(default)]
+    at: Option<String>,
+    #[serde(default, rename = "in")]
+    texts: Option<Vec<Value>>,
+    means: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallShape {
+    method: String,
+    path: String,
+    #[serde(default)]
+    json: Option<Value>,
+    #[serde(default)]
+    outcome: Vec<RuleShape>,
+}
+
+/// Fields of the contract whose work is not built yet: refusing them beats ignoring them.
+const COMING: [&str; 7] =
+    ["preset", "event", "unchanged", "ack", "settles", "client_cancel", "lifecycle"];
+
+/// Reads routes; every problem names its route and field.
+pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
+    let at = |what: String| Problem { at: "ONCEWARD_ROUTES".into(), what };
+    let list = match serde_json::from_str(text) {
+        Ok(Value::Array(list)) => list,
+        Ok(Value::Object(mut object)) => {
+            let list = object.remove("routes");
+            for field in object.keys() {
+                let what = match field.as_str() {
+                    "lifecycles" => "lifecycles are not supported by this version".to_owned(),
+                    _ => format!("no such field: {field}"),
+                };
+                problems.push(at(what));
+            }
+            match list {
+                Some(Value::Array(list)) => list,
+                _ => {
+                    problems.push(at("an object needs \"routes\", an array".into()));
+                    return Routes::default();
+                }
+            }
+        }
+        Ok(_) => {
+            problems.push(at("expected an array of routes, or an object with \"routes\"".into()));
+            return Routes::default();
+        }
+        Err(error) => {
+            problems.push(at(format!("not JSON: {error}")));
+            return Routes::default();
+        }
+    };
+    if list.is_empty() {
+        problems.push(at("no route: nothing would be protected".into()));
+    }
+    let mut routes: Vec<Arc<Route>> = Vec::with_capacity(list.len());
+    for (index, value) in list.into_iter().enumerate() {
+        let Some(route) = read_one(index, value, values, problems) else { continue };
+        if routes.iter().any(|other| other.name == route.name) {
+            problems.push(Problem {
+                at: place(index, &route.name),
+                what: "another route has this name; orders are told apart by it".into(),
+            });
+        }
+        routes.push(Arc::new(route));
+    }
+    Routes(routes)
+}
+
+/// The one route there is without ROUTES: every path.
+pub fn default(values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
+    let path = Pattern::parse("/*").ok();
+    let (Some(tuning), Some(path)) = (tuning::read(values, problems), path) else {
+        return Routes::default();
+    };
+    let name = Arc::from("default");
+    Routes(vec![Arc::new(Route {
+        name,
+        path,
+        tuning,
+        outcome: Vec::new(),
+        query: None,
+        cancel: None,
+    })])
+}
+
+fn place(index: usize, name: &str) -> String {
+    format!("ONCEWARD_ROUTES[{index}] ({name})")
+}
+
+fn read_one(
+    index: usize,
+    value: Value,
+    values: &Values<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Route> {
+    let before = problems.len();
+    let Value::Object(object) = value else {
+        let at = format!("ONCEWARD_ROUTES[{index}]");
+        problems.push(Problem { at, what: "expected an object".into() });
+        return None;
+    };
+    let name = object.get("name").and_then(Value::as_str).unwrap_or("no name").to_owned();
+    let place = place(index, &name);
+    let mut own = BTreeMap::new();
+    let mut shape = Map::new();
+    for (field, value) in object {
+        if COMING.contains(&field.as_str()) {
+            let what = "not supported by this version".to_owned();
+            problems.push(Problem { at: format!("{place}.{field}"), what });
+        } else if let Some(var) = vars::of_field(&field).filter(|_| is_lower(&field)) {
+            match plain(&value) {
+                Some(text) => {
+                    own.insert(var.name, text);
+                }
+                None => problems.push(Problem {
+                    at: format!("{place}.{field}"),
+                    what: "expected a text, a number, true, false or an array of texts".into(),
+                }),
+            }
+        } else {
+            shape.insert(field, value);
+        }
+    }
+    let prefix = format!("{place}.");
+    let tuning = tuning::read(&Values::of_route(values, prefix.clone(), own), problems);
+    let shape: Shape = match serde_json::from_value(Value::Object(shape)) {
+        Ok(shape) => shape,
+        Err(error) => {
+            problems.push(Problem { at: place, what: error.to_string() });
+            return None;
+        }
+    };
+    let mut bad = |field: &str, what: String| {
+        problems.push(Problem { at: format!("{prefix}{field}"), what });
+    };
+    if !is_name(&shape.name) {
+        bad("name", "expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'".into());
+    }
+    if shape.kind.as_deref().is_some_and(|kind| kind != "order") {
+        bad("kind", "only \"order\" is supported by this version".into());
+    }
+    if shape.mode.as_deref().is_some_and(|mode| mode != "sync") {
+        bad("mode", "only \"sync\" is supported by this version".into());
+    }
+    let path = Pattern::parse(&shape.path).map_err(|error| bad("path", error.to_string())).ok();
+    let outcome = rules("outcome", shape.outcome, &mut bad);
+    let query = shape.query.and_then(|query| call("query", query, &mut bad));
+    let cancel = shape.cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
+    if problems.len() > before {
+        return None;
+    }
+    Some(Route { name: shape.name.into(), path: path?, tuning: tuning?, outcome, query, cancel })
+}
+
+fn is_lower(field: &str) -> bool {
+    !field.contains(|c: char| c.is_ascii_uppercase())
+}
+
+/// Names appear in URLs and metric labels.
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// A field's value as its variable would be written.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(list) => {
+            let texts: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
+            Some(texts?.join(","))
+        }
+        _ => None,
+    }
+}
+
+fn rules(
+    field: &str,
+    shapes: Vec<RuleShape>,
+    bad: &mut impl FnMut(&str, String),
+) -> Vec<Rule> {
+    let mut rules = Vec::with_capacity(shapes.len());
+    for (index, shape) in shapes.into_iter().enumerate() {
+        let here = format!("{field}[{index}]");
+        let means = Meaning::from_word(&shape.means);
+        if means.is_none() {
+            bad(
+                &here,
+                "means: expected succeeded, failed, unknown, declined, absent or cancelled".into(),
+            );
+        }
+        let at = match (shape.at, shape.texts) {
+            (None, None) => None,
+            (Some(at), Some(texts)) => match Source::parse(&at) {
+                Ok(source) => Some((source, texts.iter().map(as_text).collect())),
+                Err(error) => {
+                    bad(&here, error.to_string());
+                    None
+                }
+            },
+            _ => {
+                bad(&here, "\"at\" and \"in\" go together".into());
+                None
+            }
+        };
+        if let Some(status) = shape.status.iter().find(|status| !(100..=599).contains(*status)) {
+            bad(&here, format!("{status} is no status"));
+        }
+        if at.is_none() && shape.status.is_empty() {
+            bad(&here, "needs \"status\", or \"at\" with \"in\": it would match everything".into());
+        }
+        if let Some(means) = means {
+            rules.push(Rule { status: shape.status, at, means });
+        }
+    }
+    rules
+}
+
+fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn call(field: &str, shape: CallShape, bad: &mut impl FnMut(&str, String)) -> Option<Call> {
+    let method = tuning::method(&shape.method).map_err(|what| bad(field, what)).ok();
+    let target: Result<hyper::Uri, _> = shape.path.replace("{key}", "k").parse();
+    if !shape.path.starts_with('/') || target.is_err() {
+        bad(field, "path: expected a path such as /order/get_result?orderId={key}".into());
+    }
+    if shape.path.replace("{key}", "").contains(['{', '}']) {
+        bad(field, "path: only {key} is filled in".into());
+    }
+    let outcome = rules(&format!("{field}.outcome"), shape.outcome, bad);
+    Some(Call { method: method?, path: shape.path, json: shape.json, outcome })
+}

@@ -1,0 +1,167 @@
+//! What a configuration may say, and what is said about a bad one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::model::source::Source;
+use crate::route::{OnUnknown, TokenUse};
+use std::collections::HashMap;
+
+fn load(vars: &[(&str, &str)]) -> Result<Config, Problems> {
+    let environment: HashMap<String, String> =
+        vars.iter().map(|(name, value)| (format!("ONCEWARD_{name}"), (*value).into())).collect();
+    Config::load(&environment)
+}
+
+fn problems(vars: &[(&str, &str)]) -> Vec<String> {
+    match load(vars) {
+        Ok(_) => Vec::new(),
+        Err(Problems(problems)) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Exactly one problem, and it says so.
+fn check_bad(name: &str, value: &str, says: &str) {
+    let problems = problems(&[(name, value)]);
+    assert_eq!(problems.len(), 1, "{name}={value}: {problems:?}");
+    assert!(problems[0].starts_with(&format!("ONCEWARD_{name}")), "{problems:?}");
+    assert!(problems[0].contains(says), "{problems:?}");
+}
+
+#[test]
+fn without_variables_the_defaults_are_in_force() {
+    let config = load(&[]).unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.upstream, "127.0.0.1:8081");
+    let route = &config.routes.0[0];
+    assert_eq!(&*route.name, "default");
+    assert_eq!(route.tuning.lock_ttl, Duration::from_secs(30));
+    assert_eq!(route.tuning.unknown_ttl, Duration::from_secs(168 * 3600));
+    assert_eq!(route.tuning.max_request_body, 1 << 20);
+    assert_eq!(route.tuning.token, TokenUse::Off);
+}
+
+#[test]
+fn every_problem_is_told_at_once_and_by_its_name() {
+    let problems = problems(&[
+        ("LISTEN", "nowhere"),
+        ("LOCK_TTL", "soon"),
+        ("TOKEN", "maybe"),
+        ("MAX_REQUEST_BODY", "1MB"),
+        ("REDIS_TIMEOUT", "0s"),
+    ]);
+    let names: Vec<_> = problems.iter().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "ONCEWARD_LOCK_TTL",
+            "ONCEWARD_TOKEN",
+            "ONCEWARD_MAX_REQUEST_BODY",
+            "ONCEWARD_LISTEN",
+            "ONCEWARD_REDIS_TIMEOUT"
+        ]
+    );
+}
+
+#[test]
+fn bad_values_are_refused_with_what_was_expected() {
+    check_bad("UPSTREAM", "https://x:1", "expected http://host:port");
+    check_bad("UPSTREAM", "http://x:1/path", "without a path");
+    check_bad("REDIS_URL", "http://x", "expected redis://");
+    check_bad("REDIS_URL", "redis://a,redis://b", "takes one URL");
+    check_bad("REDIS_MODE", "cluster", "not supported by this version".trim_start_matches("not "));
+    check_bad("KEY", "cookie:x", "is no source");
+    check_bad("METHODS", "post", "capitals");
+    check_bad("LOCK_TTL", "1ms", "at least 100ms");
+    check_bad("NAMESPACE", "a{b}", "expected 1 to 64");
+    check_bad("PREFIX", "/", "expected a path");
+    check_bad("SECRET", "short", "");
+    check_bad("LOG", "onceward=loud=", "");
+    check_bad("ROUTES", "/no/such/file", "cannot be read");
+    check_bad("ROUTES", "[", "not JSON");
+    check_bad("ROUTES", "[]", "nothing would be protected");
+}
+
+#[test]
+fn a_secret_is_never_in_a_problem_or_on_the_screen() {
+    let config = load(&[
+        ("ADMIN_TOKEN", "s3cret"),
+        ("REDIS_URL", "redis://user:s3cret@h:1/0"),
+        ("SECRET", "s3cret-s3cret-s3cret"),
+    ]);
+    let shown = format!("{:?}", config.unwrap().shown);
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(shown.contains("redis://********@h:1/0"), "{shown}");
+    let problems = problems(&[("SECRET", "s3cret"), ("REDIS_URL", "redis://:s3cret@[")]);
+    assert_eq!(problems.len(), 2);
+    assert!(!problems.concat().contains("s3cret"), "{problems:?}");
+}
+
+#[test]
+fn a_route_overrides_the_variables_and_inherits_the_rest() {
+    let routes = r#"[
+        {"name": "pay", "path": "/order/pay", "methods": ["POST"], "kind": "order",
+         "key": ["header:Idempotency-Key", "json:/orderId"], "mode": "sync", "token": "required",
+         "lock_ttl": "10s", "key_required": true,
+         "outcome": [{"at": "json:/data/status", "in": ["SUCCESS"], "means": "succeeded"},
+                     {"at": "json:/data/status", "in": ["USERPAYING"], "means": "unknown"}],
+         "query":  {"method": "GET", "path": "/order/get_result?orderId={key}",
+                    "outcome": [{"status": [404], "means": "absent"}]},
+         "cancel": {"method": "POST", "path": "/order/cancel", "json": {"orderId": "{key}"},
+                    "outcome": [{"status": [200], "means": "cancelled"}]}},
+        {"name": "rest", "path": "/*"}]"#;
+    let config = load(&[("ROUTES", routes), ("ON_UNKNOWN", "retry"), ("LOCK_TTL", "20s")]).unwrap();
+    let [pay, rest] = config.routes.0.as_slice() else { panic!("two routes") };
+    assert_eq!(pay.tuning.lock_ttl, Duration::from_secs(10));
+    assert_eq!(rest.tuning.lock_ttl, Duration::from_secs(20));
+    assert_eq!(pay.tuning.on_unknown, OnUnknown::Retry);
+    assert_eq!(pay.tuning.key[1], Source::Json("/orderId".into()));
+    assert!(pay.tuning.key_required && pay.can_ask() && !rest.can_ask());
+}
+
+#[test]
+fn a_routes_problems_name_the_route_and_the_field() {
+    let routes = r#"[{"name": "pay", "path": "pay", "lock_ttl": "soon", "colour": "red"},
+                     {"name": "a b", "path": "/", "outcome": [{"means": "fine"}]},
+                     {"name": "c", "path": "/", "LOCK_TTL": "1s"},
+                     {"name": "d", "path": "/", "mode": "async"},
+                     {"name": "e", "path": "/", "preset": "alipay-notify"},
+                     7]"#;
+    let problems = problems(&[("ROUTES", routes)]).join("\n");
+    for says in [
+        "ROUTES[0] (pay).lock_ttl: expected a duration",
+        "ROUTES[0] (pay): unknown field `colour`",
+        "ROUTES[1] (a b).name: expected 1 to 64",
+        "ROUTES[1] (a b).outcome[0]: means: expected succeeded",
+        "ROUTES[1] (a b).outcome[0]: needs \"status\"",
+        "ROUTES[2] (c): unknown field `LOCK_TTL`",
+        "ROUTES[3] (d).mode: only \"sync\"",
+        "ROUTES[4] (e).preset: not supported by this version",
+        "ROUTES[5]: expected an object",
+    ] {
+        assert!(problems.contains(says), "{says}\n---\n{problems}");
+    }
+}
+
+#[test]
+fn two_routes_of_one_name_would_share_orders() {
+    let problems =
+        problems(&[("ROUTES", r#"[{"name":"a","path":"/a"},{"name":"a","path":"/b"}]"#)]);
+    assert!(problems.concat().contains("another route has this name"), "{problems:?}");
+}
+
+#[test]
+fn strangers_are_warned_of_and_kubernetes_does_not_stop_a_start() {
+    let config = load(&[("LOCKTTL", "1s"), ("SERVICE_HOST", "10.0.0.1")]).unwrap();
+    assert_eq!(config.strangers, ["ONCEWARD_LOCKTTL", "ONCEWARD_SERVICE_HOST"]);
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "from-a-file\n").unwrap();
+    let config = load(&[("ADMIN_TOKEN_FILE", path.to_str().unwrap())]).unwrap();
+    assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
+    let problems = problems(&[("ADMIN_TOKEN_FILE", "/no/such/file")]);
+    assert!(problems[0].starts_with("ONCEWARD_ADMIN_TOKEN_FILE"), "{problems:?}");
+}

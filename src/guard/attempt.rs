@@ -1,0 +1,234 @@
+//! One attempt, from its granted claim to its settled outcome.
+
+use super::exchange::{NoAnswer, Outcome, why};
+use super::{Answer, Guard, Payment, Refusal};
+use crate::model::identity::AttemptId;
+use crate::model::order::State;
+use crate::model::outcome::Meaning;
+use crate::model::response::{Kept, StoredResponse, keepable};
+use crate::payload::Payload;
+use crate::store::orders::{Renewal, Settle, Settlement, SpentToken};
+use bytes::Bytes;
+use hyper::Response;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A lease is renewed when this part of it has passed.
+const RENEW_AT: u32 = 3;
+
+/// Between two tries at storing an outcome while Redis is away.
+const STORE_AGAIN: Duration = Duration::from_millis(100);
+
+/// What an attempt is and holds.
+struct Held<'a> {
+    payment: &'a Arc<Payment>,
+    attempt: &'a AttemptId,
+    fence: u64,
+    since: Instant,
+    /// When the lease runs out, as far as we know.
+    until: Instant,
+}
+
+/// What is to be written of an attempt.
+struct Ending {
+    to: State,
+    kept: Kept,
+    why: &'static str,
+}
+
+impl Guard {
+    /// Runs a claimed attempt to its end.
+    pub(super) async fn attempt(
+        self: &Arc<Self>,
+        payment: &Arc<Payment>,
+        attempt: &AttemptId,
+        fence: u64,
+        token: Option<&SpentToken>,
+    ) -> Answer {
+        let now = Instant::now();
+        let until = now + payment.route.tuning.lock_ttl;
+        let mut held = Held { payment, attempt, fence, since: now, until };
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.exchange(payment, Some(fence)) => outcome,
+            never = self.keep_lease(&mut held) => match never {},
+        };
+        match outcome {
+            Outcome::NotSent(why) => {
+                tracing::warn!(order = %payment.order.id, why, "upstream cannot be reached");
+                let state = self.give_back(&held, token, "upstream unreachable").await;
+                Answer::Refused(Refusal::UpstreamUnreachable, state)
+            }
+            Outcome::Answer(response, Meaning::Declined) => {
+                let state = self.give_back(&held, token, "upstream declined to begin").await;
+                Answer::First(response.map(Payload::Full), state)
+            }
+            Outcome::Large(large, Meaning::Declined) => {
+                let state = self.give_back(&held, token, "upstream declined to begin").await;
+                Answer::First(large.relay(&self.running), state)
+            }
+            Outcome::NoAnswer(no_answer) => {
+                let ending = Ending { to: State::Unknown, kept: Kept::Nothing, why: why(no_answer) };
+                tracing::warn!(order = %payment.order.id, fence, why = ending.why, "outcome unknown");
+                let state = self.settle(held, ending).await;
+                Answer::Refused(
+                    match no_answer {
+                        NoAnswer::Silent => Refusal::UpstreamTimeout,
+                        NoAnswer::Broken => Refusal::UpstreamBroken,
+                    },
+                    state,
+                )
+            }
+            Outcome::Answer(response, meaning) => {
+                let (to, why) = ending_of(meaning);
+                let kept = Kept::Response(stored(&response));
+                let state = self.settle(held, Ending { to, kept, why }).await;
+                Answer::First(response.map(Payload::Full), state)
+            }
+            Outcome::Large(large, meaning) => {
+                let (to, why) = ending_of(meaning);
+                let kept = Kept::TooLarge(large.status());
+                let state = self.settle(held, Ending { to, kept, why }).await;
+                Answer::First(large.relay(&self.running), state)
+            }
+        }
+    }
+
+    /// Forwards a request that could not be protected, because its route says so.
+    pub(super) async fn bypass(self: &Arc<Self>, payment: &Payment) -> Answer {
+        self.metrics.bypassed.inc();
+        match self.exchange(payment, None).await {
+            Outcome::NotSent(_) => {
+                Answer::Refused(Refusal::UpstreamUnreachable, State::Unknown)
+            }
+            Outcome::NoAnswer(NoAnswer::Silent) => {
+                Answer::Refused(Refusal::UpstreamTimeout, State::Unknown)
+            }
+            Outcome::NoAnswer(NoAnswer::Broken) => {
+                Answer::Refused(Refusal::UpstreamBroken, State::Unknown)
+            }
+            Outcome::Answer(response, _) => Answer::Bypassed(response.map(Payload::Full)),
+            Outcome::Large(large, _) => Answer::Bypassed(large.relay(&self.running)),
+        }
+    }
+
+    /// Renews the lease for as long as it is polled. A lease that is lost changes nothing here:
+    /// the request is out, and its outcome is told under its fence.
+    async fn keep_lease(&self, held: &mut Held<'_>) -> std::convert::Infallible {
+        let lease = held.payment.route.tuning.lock_ttl;
+        let mut pause = lease / RENEW_AT;
+        loop {
+            sleep(pause).await;
+            let asked = Instant::now();
+            let renewal =
+                self.store.renew(&held.payment.order, held.attempt, held.fence, lease).await;
+            pause = lease / RENEW_AT;
+            match &renewal {
+                Ok(Renewal::Renewed | Renewal::Regained) => held.until = asked + lease,
+                Ok(Renewal::Lost(state)) => {
+                    tracing::warn!(order = %held.payment.order.id, fence = held.fence, %state, "lease lost");
+                }
+                // Redis is away: try sooner, there is less of the lease left.
+                Err(_) => pause = lease / (4 * RENEW_AT),
+            }
+            self.metrics.renewed(renewal.as_ref().ok());
+        }
+    }
+
+    /// Gives the claim back: nothing was sent, or upstream did not begin.
+    async fn give_back(
+        self: &Arc<Self>,
+        held: &Held<'_>,
+        token: Option<&SpentToken>,
+        why: &'static str,
+    ) -> State {
+        let keep = held.payment.route.tuning.record_ttl;
+        self.metrics.held(held.since.elapsed());
+        match self.store.abandon(&held.payment.order, held.attempt, token, keep, why).await {
+            Ok(_) => {
+                self.metrics.abandoned.inc();
+                State::None
+            }
+            Err(_) => {
+                self.take_back(held.payment, held.attempt, token);
+                State::Unknown
+            }
+        }
+    }
+
+    /// Writes what became of the attempt. While Redis is away the caller is not kept waiting: it
+    /// gets the real answer marked `unknown`, and storing goes on as long as the lease is ours.
+    async fn settle(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> State {
+        self.metrics.held(held.since.elapsed());
+        if let Some(state) = self.try_settle(&held, &ending).await {
+            return state;
+        }
+        let (guard, payment, attempt) = (self.clone(), held.payment.clone(), held.attempt.clone());
+        let (fence, since, until) = (held.fence, held.since, held.until);
+        self.running.spawn(async move {
+            let held = Held { payment: &payment, attempt: &attempt, fence, since, until };
+            while Instant::now() < until {
+                sleep(STORE_AGAIN).await;
+                if guard.try_settle(&held, &ending).await.is_some() {
+                    return;
+                }
+            }
+            guard.metrics.alarm("outcome-not-stored");
+            tracing::error!(
+                order = %payment.order.id, fence, outcome = %ending.to,
+                "an outcome could not be stored while the lease held: the order becomes unknown"
+            );
+        });
+        State::Unknown
+    }
+
+    /// One try; the state the order is in then, or `None` when Redis did not say.
+    async fn try_settle(&self, held: &Held<'_>, ending: &Ending) -> Option<State> {
+        let tuning = &held.payment.route.tuning;
+        let settlement = Settlement {
+            order: &held.payment.order,
+            attempt: held.attempt,
+            fence: held.fence,
+            to: ending.to,
+            keep: if ending.to.is_final() { tuning.record_ttl } else { tuning.unknown_ttl },
+            kept: &ending.kept,
+            why: ending.why,
+        };
+        let settled = self.store.settle(&settlement).await.ok()?;
+        self.metrics.settled(ending.to, &settled);
+        Some(match settled {
+            Settle::Settled => ending.to,
+            refused => {
+                tracing::error!(
+                    order = %held.payment.order.id, fence = held.fence, outcome = %ending.to,
+                    ?refused, "an outcome was not written: the order has moved on"
+                );
+                match refused {
+                    Settle::Refused(state) => state,
+                    _ => State::Unknown,
+                }
+            }
+        })
+    }
+}
+
+/// What an answer's meaning makes of its order. A word that belongs to queries and cancels says
+/// nothing about an attempt.
+fn ending_of(meaning: Meaning) -> (State, &'static str) {
+    match meaning {
+        Meaning::Succeeded => (State::Succeeded, "upstream's answer"),
+        Meaning::Failed => (State::Failed, "upstream's answer"),
+        _ => (State::Unknown, "upstream's answer leaves it open"),
+    }
+}
+
+/// A response as it is stored, in memory of its own: what hyper hands out are slices of its read
+/// buffers.
+fn stored(response: &Response<Bytes>) -> StoredResponse {
+    StoredResponse {
+        status: response.status(),
+        headers: keepable(response.headers()),
+        body: response.body().clone(),
+    }
+}

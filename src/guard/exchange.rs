@@ -1,0 +1,193 @@
+//! One exchange with the payment service, read to its end, and what it tells.
+//!
+//! Every way it can go is a value of [`Outcome`]; none of them is an error.
+
+use super::{Guard, Payment};
+use crate::model::outcome::{Meaning, of_attempt};
+use crate::model::response::is_hop_by_hop;
+use crate::payload::{Payload, PayloadError};
+use crate::upstream::{Reuse, SendError};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// What came of sending a request.
+pub(super) enum Outcome {
+    /// No byte left.
+    NotSent(String),
+    /// It may have arrived, and no whole answer came.
+    NoAnswer(NoAnswer),
+    /// A whole answer.
+    Answer(Response<Bytes>, Meaning),
+    /// An answer larger than what is stored; its rest is still to come.
+    Large(Box<Large>, Meaning),
+}
+
+/// How an answer failed to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// In time.
+    Silent,
+    /// Whole: reset, cut or malformed.
+    Broken,
+}
+
+/// An answer that is relayed without being stored.
+pub(super) struct Large {
+    head: Response<()>,
+    read: Bytes,
+    rest: Incoming,
+    connection: Reuse,
+    until: Instant,
+}
+
+/// Pieces of a relayed answer read ahead of its caller.
+const READ_AHEAD: usize = 8;
+
+impl Guard {
+    /// Sends the request and reads the answer, for no longer than the route allows.
+    pub(super) async fn exchange(&self, payment: &Payment, fence: Option<u64>) -> Outcome {
+        let until = Instant::now() + payment.route.tuning.upstream_timeout;
+        let started = std::time::Instant::now();
+        let sent = self.upstream.send(request(payment, fence), sleep_until(until)).await;
+        let exchange = match sent {
+            Ok(exchange) => exchange,
+            Err(SendError::NotSent(why)) => return Outcome::NotSent(why),
+            Err(SendError::Silent) => return Outcome::NoAnswer(NoAnswer::Silent),
+            Err(SendError::Broken(error)) => {
+                tracing::debug!(%error, "no answer from upstream");
+                return Outcome::NoAnswer(NoAnswer::Broken);
+            }
+        };
+        let (response, connection) = exchange.into_parts();
+        let (mut head, mut body) = response.into_parts();
+        if head.status.is_informational() {
+            // Nobody asked for another protocol: this is no answer to a payment.
+            return Outcome::NoAnswer(NoAnswer::Broken);
+        }
+        end_to_end(&mut head.headers);
+        let cap = payment.route.tuning.max_response_body;
+        let collected = timeout_at(until, collect(&mut body, cap)).await;
+        self.metrics.upstream.observe(started.elapsed().as_secs_f64());
+        let rules = &payment.route.outcome;
+        match collected {
+            Err(_) => Outcome::NoAnswer(NoAnswer::Silent),
+            Ok(Err(_)) => Outcome::NoAnswer(NoAnswer::Broken),
+            Ok(Ok(Collected::Whole(body))) => {
+                connection.put_back();
+                let meaning = of_attempt(rules, head.status, &head.headers, &body);
+                Outcome::Answer(Response::from_parts(head, body), meaning)
+            }
+            Ok(Ok(Collected::Over(read))) => {
+                let meaning = of_attempt(rules, head.status, &head.headers, &[]);
+                let head = Response::from_parts(head, ());
+                let large = Large { head, read, rest: body, connection, until };
+                Outcome::Large(Box::new(large), meaning)
+            }
+        }
+    }
+}
+
+impl Large {
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.head.status()
+    }
+
+    /// The answer for the caller. A task reads it to its end whether or not the caller stays, so
+    /// that upstream is not cut off in the middle of its work.
+    pub(super) fn relay(self, running: &tokio_util::task::TaskTracker) -> Response<Payload> {
+        let Large { head, read, mut rest, connection, until } = self;
+        let length = rest.size_hint().exact().map(|left| left + read.len() as u64);
+        let (pieces, heard) = tokio::sync::mpsc::channel(READ_AHEAD);
+        running.spawn(async move {
+            let mut listened = pieces.send(Ok(read)).await.is_ok();
+            loop {
+                let frame = match timeout_at(until, rest.frame()).await {
+                    Ok(None) => return connection.put_back(),
+                    Ok(Some(Ok(frame))) => frame,
+                    Ok(Some(Err(_))) | Err(_) => {
+                        let _ = pieces.send(Err(PayloadError::Cut)).await;
+                        return;
+                    }
+                };
+                if let (true, Ok(piece)) = (listened, frame.into_data()) {
+                    listened = pieces.send(Ok(piece)).await.is_ok();
+                }
+            }
+        });
+        head.map(|()| Payload::Relayed(heard, length))
+    }
+}
+
+enum Collected {
+    Whole(Bytes),
+    /// More than the cap; what was read of it.
+    Over(Bytes),
+}
+
+/// Reads a body to its end, or to where it is larger than `cap`.
+async fn collect(body: &mut Incoming, cap: usize) -> Result<Collected, hyper::Error> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if first.is_empty() {
+            first = piece;
+        } else {
+            if more.is_empty() {
+                more.extend_from_slice(&first);
+            }
+            more.extend_from_slice(&piece);
+        }
+        if first.len().max(more.len()) > cap {
+            return Ok(Collected::Over(whole(first, more)));
+        }
+    }
+    Ok(Collected::Whole(whole(first, more)))
+}
+
+/// One piece as it came; several in one.
+fn whole(first: Bytes, more: BytesMut) -> Bytes {
+    if more.is_empty() { first } else { more.freeze() }
+}
+
+/// The request as it goes out: the payment's, with the second line of defence on it.
+fn request(payment: &Payment, fence: Option<u64>) -> Request<Payload> {
+    let mut request = Request::new(Payload::Full(payment.body.clone()));
+    *request.method_mut() = payment.head.method.clone();
+    *request.uri_mut() = payment.head.uri.clone();
+    let mut headers = payment.head.headers.clone();
+    // A key is visible ASCII and a number is digits: both are always header values.
+    if let Ok(key) = HeaderValue::from_str(payment.order.key.as_str()) {
+        headers.insert("idempotency-key", key);
+    }
+    if let Some(fence) = fence {
+        headers.insert("onceward-fence", HeaderValue::from(fence));
+    }
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Takes off an answer what belongs to the connection, and what only Onceward says.
+pub(crate) fn end_to_end(headers: &mut HeaderMap) {
+    let gone: Vec<_> = headers
+        .keys()
+        .filter(|name| is_hop_by_hop(headers, name) || name.as_str().starts_with("onceward-"))
+        .cloned()
+        .collect();
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+/// A failed exchange in a few words, for the order's history.
+pub(super) const fn why(no_answer: NoAnswer) -> &'static str {
+    match no_answer {
+        NoAnswer::Silent => "upstream gave no answer in time",
+        NoAnswer::Broken => "upstream broke off, or its answer was malformed",
+    }
+}

@@ -1,0 +1,169 @@
+//! What the guard counts.
+
+use crate::model::order::State;
+use crate::store::orders::{Renewal, Settle};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// From a fast service to the default UPSTREAM_TIMEOUT and LOCK_TTL.
+const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
+
+/// The guard's counters.
+#[derive(Clone)]
+pub struct GuardMetrics {
+    pub(super) upstream: Histogram,
+    lease_held: Histogram,
+    waiters: Gauge,
+    renewals: Family<Result, Counter>,
+    settled: Family<Settled, Counter>,
+    fenced: Counter,
+    pub(super) lapsed: Counter,
+    pub(super) abandoned: Counter,
+    pub(super) permitted_reruns: Counter,
+    pub(super) bypassed: Counter,
+    alarms: Family<Alarm, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Result {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Settled {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Alarm {
+    kind: &'static str,
+}
+
+/// Counts one waiting duplicate until it is dropped.
+pub(super) struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl GuardMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> GuardMetrics {
+        let metrics = GuardMetrics {
+            upstream: Histogram::new(SECONDS),
+            lease_held: Histogram::new(SECONDS),
+            waiters: Gauge::default(),
+            renewals: Family::default(),
+            settled: Family::default(),
+            fenced: Counter::default(),
+            lapsed: Counter::default(),
+            abandoned: Counter::default(),
+            permitted_reruns: Counter::default(),
+            bypassed: Counter::default(),
+            alarms: Family::default(),
+        };
+        registry.register_with_unit(
+            "upstream_duration",
+            "Time the payment service took to answer a protected request",
+            Unit::Seconds,
+            metrics.upstream.clone(),
+        );
+        registry.register_with_unit(
+            "lease_held",
+            "Time an attempt held its lease; compare with LOCK_TTL",
+            Unit::Seconds,
+            metrics.lease_held.clone(),
+        );
+        registry.register(
+            "waiters",
+            "Duplicates waiting for the first attempt's answer",
+            metrics.waiters.clone(),
+        );
+        registry.register(
+            "renewals",
+            "Lease renewals by result: renewed, regained (it had run out unnoticed), lost, failed \
+             (Redis gave no answer)",
+            metrics.renewals.clone(),
+        );
+        registry.register(
+            "settled",
+            "Attempts whose outcome was written, by the state they ended in",
+            metrics.settled.clone(),
+        );
+        registry.register(
+            "fenced_writes",
+            "Outcomes refused because the order had moved on under a newer fence or another state",
+            metrics.fenced.clone(),
+        );
+        registry.register(
+            "lost_leases",
+            "Orders in flight whose lease was found gone and which became unknown",
+            metrics.lapsed.clone(),
+        );
+        registry.register(
+            "abandoned",
+            "Claims given back because nothing was sent or upstream declined to begin",
+            metrics.abandoned.clone(),
+        );
+        registry.register(
+            "permitted_reruns",
+            "New attempts of orders of unknown outcome, allowed by the route's on_unknown: retry",
+            metrics.permitted_reruns.clone(),
+        );
+        registry.register(
+            "bypassed",
+            "Requests forwarded unprotected while Redis was away (REDIS_DOWN=bypass)",
+            metrics.bypassed.clone(),
+        );
+        registry.register(
+            "alarms",
+            "What a person should look at, by kind",
+            metrics.alarms.clone(),
+        );
+        metrics
+    }
+
+    /// Counts one waiting duplicate while the guard lives.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiters.inc();
+        Waiting(self.waiters.clone())
+    }
+
+    pub(super) fn held(&self, held: Duration) {
+        self.lease_held.observe(held.as_secs_f64());
+    }
+
+    pub(super) fn renewed(&self, renewal: Option<&Renewal>) {
+        let result = match renewal {
+            Some(Renewal::Renewed) => "renewed",
+            Some(Renewal::Regained) => "regained",
+            Some(Renewal::Lost(_)) => "lost",
+            None => "failed",
+        };
+        self.renewals.get_or_create(&Result { result }).inc();
+    }
+
+    pub(super) fn settled(&self, to: State, settled: &Settle) {
+        match settled {
+            Settle::Settled => self.settled.get_or_create(&Settled { state: to.word() }).inc(),
+            _ => self.fenced.inc(),
+        };
+    }
+
+    /// Raises an alarm.
+    pub fn alarm(&self, kind: &'static str) {
+        self.alarms.get_or_create(&Alarm { kind }).inc();
+    }
+
+    /// Counts orders found without a lease by somebody else than a duplicate.
+    pub fn lapsed(&self) {
+        self.lapsed.inc();
+    }
+}

@@ -1,0 +1,318 @@
+//! The guard: the only room that sends a protected request upstream.
+//!
+//! ```text
+//!             claim ──found──► wait for the first, or answer from the record
+//!               │
+//!            granted                     the lease is renewed meanwhile
+//!               │
+//!            forward ──not sent──► abandon: a retry goes through
+//!               │  └──declined───► abandon: upstream did not begin
+//!          answer, or none
+//!               │
+//!             settle: final, or unknown
+//! ```
+//!
+//! From the claim on, all of it runs in a task of its own: a caller who hangs up drops its wait,
+//! never the attempt. Nothing is sent before Redis acknowledged the claim (intent-first), and a
+//! claim whose answer was lost is taken back or left to lapse, never acted upon.
+
+mod attempt;
+mod exchange;
+mod leftovers;
+mod metrics;
+
+pub use metrics::GuardMetrics;
+
+use crate::model::identity::{AttemptId, AttemptIds, Order};
+use crate::model::order::State;
+use crate::model::response::{Kept, StoredResponse};
+use crate::model::token::Presented;
+use crate::payload::Payload;
+use crate::route::{RedisDown, Route};
+use crate::store::orders::{Claim, ClaimAsk, SpentToken};
+use crate::store::record::{Found, Record};
+use crate::store::settled::Waiters;
+use crate::store::{Store, StoreError};
+use crate::upstream::Upstream;
+use bytes::Bytes;
+use hyper::{Response, http::request};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// How often a waiting duplicate looks for itself, should the message not come.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often one turn may meet a lease that has just run out.
+const LAPSES: usize = 3;
+
+/// One thread's guard.
+pub struct Guard {
+    /// Where decisions are made.
+    pub store: Arc<Store>,
+    /// The payment service.
+    pub upstream: Arc<Upstream>,
+    /// Who waits in this process.
+    pub waiters: Arc<Waiters>,
+    /// Names for attempts.
+    pub attempts: Arc<AttemptIds>,
+    /// Bound on one Redis command.
+    pub redis_timeout: Duration,
+    /// What runs and must end before the process may.
+    pub running: TaskTracker,
+    /// What is counted.
+    pub metrics: GuardMetrics,
+    /// Claims that may stand and must be taken back, as many as are being worked on.
+    pub leftovers: AtomicUsize,
+}
+
+/// A protected request, wholly read.
+pub struct Payment {
+    /// Which order it pays.
+    pub order: Order,
+    /// How it is treated.
+    pub route: Arc<Route>,
+    /// Digests of what is asked, one per secret, comma-separated.
+    pub fingerprints: String,
+    /// Digests of who asks, likewise.
+    pub callers: String,
+    /// The token it brings.
+    pub token: Option<Presented>,
+    /// Its head, as it goes upstream but for the guard's own two headers.
+    pub head: request::Parts,
+    /// Its body.
+    pub body: Bytes,
+    /// Its place among the requests in hand; given up when all is done.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+/// What the caller gets.
+pub enum Answer {
+    /// Upstream's own answer, given for the first time.
+    First(Response<Payload>, State),
+    /// Upstream's own answer, which was not recorded: Redis was away and the route says bypass.
+    Bypassed(Response<Payload>),
+    /// The stored answer.
+    Replay(StoredResponse, State),
+    /// The order itself: it succeeded, but there is no response to replay.
+    Document(Box<Record>),
+    /// No.
+    Refused(Refusal, State),
+}
+
+/// Why the caller gets no answer of upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the contract's problem names, section 4")]
+pub enum Refusal {
+    InProgress,
+    OutcomeUnknown,
+    OrderCancelled,
+    AlreadyFinal,
+    ResponseNotStored,
+    PayloadMismatch,
+    TokenInvalid,
+    StoreUnavailable,
+    UpstreamUnreachable,
+    UpstreamBroken,
+    UpstreamTimeout,
+}
+
+/// One try at an order: over, or to be had again when the order has moved.
+enum Turn {
+    Over(Answer),
+    Wait(Found),
+}
+
+impl Guard {
+    /// Sees a payment to its answer. Dropping this future drops the wait, not the attempt.
+    pub async fn handle(self: &Arc<Self>, payment: Payment) -> Answer {
+        let payment = Arc::new(payment);
+        let attempt = self.attempts.next();
+        let patience = payment.route.tuning.duplicate_wait;
+        let until = Instant::now() + patience;
+        let mut waiter = None;
+        loop {
+            let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
+            let turn = self.running.spawn(
+                self.clone().turn(payment.clone(), attempt.clone()).in_current_span(),
+            );
+            let found = match turn.await {
+                Ok(Turn::Over(answer)) => return answer,
+                Ok(Turn::Wait(found)) => found,
+                Err(_) => return Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
+            };
+            if Instant::now() >= until {
+                return after_waiting(found);
+            }
+            match told {
+                // The order may have moved between the look and the wait: look once more, with the
+                // ear open.
+                None => waiter = Some(self.waiters.wait_for(&payment.order.id)),
+                Some(told) => {
+                    let _waiting = self.metrics.waiting();
+                    let look = until.min(Instant::now() + LOOK_AGAIN);
+                    let _ = timeout_at(look, told).await;
+                }
+            }
+        }
+    }
+
+    /// Asks for the order and, when it is ours, runs the attempt to its end.
+    async fn turn(self: Arc<Self>, payment: Arc<Payment>, attempt: AttemptId) -> Turn {
+        let token = match self.token(&payment).await {
+            Ok(token) => token,
+            Err(Some(error)) => return Turn::Over(self.without_store(&payment, &error).await),
+            Err(None) => return refused(Refusal::TokenInvalid, State::Unknown),
+        };
+        for _ in 0..LAPSES {
+            let claim = match self.claim(&payment, &attempt, token.as_ref()).await {
+                Ok(claim) => claim,
+                Err(error) => return Turn::Over(self.without_store(&payment, &error).await),
+            };
+            return match claim {
+                Claim::Granted { fence, from, .. } => {
+                    if from == State::Unknown {
+                        self.metrics.permitted_reruns.inc();
+                        tracing::warn!(
+                            order = %payment.order.id, fence,
+                            "an order of unknown outcome runs again: its route says on_unknown retry"
+                        );
+                    }
+                    Turn::Over(self.attempt(&payment, &attempt, fence, token.as_ref()).await)
+                }
+                Claim::Found(found) => self.found(&payment, found).await,
+                Claim::Mismatch(state) => refused(Refusal::PayloadMismatch, state),
+                Claim::TokenInvalid => refused(Refusal::TokenInvalid, State::Unknown),
+                Claim::Voided => refused(Refusal::StoreUnavailable, State::Unknown),
+                Claim::Lapsed { fence } => {
+                    if let Err(error) = self.lapse(&payment, fence).await {
+                        return Turn::Over(self.without_store(&payment, &error).await);
+                    }
+                    continue;
+                }
+            };
+        }
+        refused(Refusal::OutcomeUnknown, State::Unknown)
+    }
+
+    /// The token as the claim spends it; a token good for any order is bound to this one first.
+    async fn token(&self, payment: &Payment) -> Result<Option<SpentToken>, Option<StoreError>> {
+        let Some(presented) = &payment.token else { return Ok(None) };
+        let until = match presented.kept_in {
+            None => 0,
+            Some(partition) => self
+                .store
+                .bind_token((partition, &presented.hash), &payment.callers, &payment.order)
+                .await?
+                .ok_or(None)?,
+        };
+        Ok(Some(SpentToken { hash: presented.hash.clone(), until }))
+    }
+
+    /// Claims, and asks again under the same name when an answer was lost, for no longer than one
+    /// command may take.
+    async fn claim(
+        self: &Arc<Self>,
+        payment: &Arc<Payment>,
+        attempt: &AttemptId,
+        token: Option<&SpentToken>,
+    ) -> Result<Claim, StoreError> {
+        let ask = ClaimAsk {
+            order: &payment.order,
+            attempt,
+            lease: payment.route.tuning.lock_ttl,
+            keep: payment.route.tuning.unknown_ttl,
+            fingerprints: &payment.fingerprints,
+            callers: &payment.callers,
+            grant_from: payment.route.grant_from(),
+            token,
+        };
+        let until = Instant::now() + self.redis_timeout;
+        let mut may_stand = false;
+        loop {
+            // The first command bounds itself, and more exactly: it tells connecting from waiting.
+            let asked = match may_stand {
+                false => self.store.claim(&ask).await,
+                true => timeout_at(until, self.store.claim(&ask))
+                    .await
+                    .unwrap_or_else(|_| Err(StoreError::Lost("none in time".into()))),
+            };
+            let error = match asked {
+                Ok(claim) => return Ok(claim),
+                Err(error) => error,
+            };
+            may_stand |= error.may_have_happened();
+            if may_stand && matches!(error, StoreError::Lost(_)) && Instant::now() < until {
+                continue;
+            }
+            // A bypassed request is sent all the same: a claim of its that stands must lapse.
+            if may_stand && payment.route.tuning.redis_down == RedisDown::Reject {
+                self.take_back(payment, attempt, token);
+            }
+            return Err(error);
+        }
+    }
+
+    /// What to do about an order that stands in another state.
+    async fn found(&self, payment: &Payment, found: Found) -> Turn {
+        match found.state {
+            State::InFlight => Turn::Wait(found),
+            // A stored answer that nobody here can better is not worth waiting over.
+            State::Unknown | State::Cancelling => match found.kept {
+                Kept::Response(response) if !payment.route.can_ask() => {
+                    Turn::Over(Answer::Replay(response, found.state))
+                }
+                _ => Turn::Wait(found),
+            },
+            State::Succeeded | State::Failed => match found.kept {
+                Kept::Response(response) => Turn::Over(Answer::Replay(response, found.state)),
+                Kept::TooLarge(_) => refused(Refusal::ResponseNotStored, found.state),
+                Kept::Nothing if found.state == State::Failed => {
+                    refused(Refusal::AlreadyFinal, found.state)
+                }
+                Kept::Nothing => match self.store.look(&payment.order).await {
+                    Ok(Some(record)) => Turn::Over(Answer::Document(Box::new(record))),
+                    _ => refused(Refusal::StoreUnavailable, found.state),
+                },
+            },
+            State::Cancelled => refused(Refusal::OrderCancelled, found.state),
+            State::None | State::Queued => refused(Refusal::InProgress, found.state),
+        }
+    }
+
+    /// Says in Redis that the holder of this order lost its lease.
+    async fn lapse(&self, payment: &Payment, fence: u64) -> Result<(), StoreError> {
+        let order = &payment.order;
+        let keep = payment.route.tuning.unknown_ttl;
+        self.store.lapse(order.partition, &order.id, Some(fence), keep).await?;
+        self.metrics.lapsed.inc();
+        tracing::warn!(order = %order.id, fence, "an attempt lost its lease: its outcome is unknown");
+        Ok(())
+    }
+
+    /// Redis could not decide.
+    async fn without_store(self: &Arc<Self>, payment: &Payment, error: &StoreError) -> Answer {
+        tracing::warn!(order = %payment.order.id, %error, "no decision could be had from Redis");
+        match payment.route.tuning.redis_down {
+            RedisDown::Reject => Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
+            RedisDown::Bypass => self.bypass(payment).await,
+        }
+    }
+}
+
+/// The answer to a duplicate whose patience is over.
+fn after_waiting(found: Found) -> Answer {
+    match (found.state, found.kept) {
+        (State::InFlight, _) => Answer::Refused(Refusal::InProgress, State::InFlight),
+        (state, Kept::Response(response)) => Answer::Replay(response, state),
+        (state, _) => Answer::Refused(Refusal::OutcomeUnknown, state),
+    }
+}
+
+fn refused(refusal: Refusal, state: State) -> Turn {
+    Turn::Over(Answer::Refused(refusal, state))
+}

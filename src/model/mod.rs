@@ -1,0 +1,40 @@
+//! The pure vocabulary: reads keys and fingerprints out of bytes, and seals what is stored.
+//!
+//! Promises: no I/O (but for the nonce in [`seal`]), linear time, bounded depth, no panics,
+//! whatever the bytes. Knows nothing of HTTP types, Redis, configuration or the clock.
+//! Where callers and payment services could read one text in two ways, these rooms refuse it:
+//! whoever reads another order number than we do pays twice.
+
+pub mod form;
+pub mod json;
+pub mod key;
+pub mod path;
+pub mod seal;
+pub mod xml;
+
+#[cfg(test)]
+mod noise {
+    //! Repeatable hostile input.
+
+    /// `rounds` inputs of up to 60 bytes, each drawn from `alphabet` by a fixed-seed xorshift.
+    pub(super) fn each(rounds: usize, alphabet: &[u8], mut feed: impl FnMut(&[u8])) {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 16) as usize % below
+        };
+        for _ in 0..rounds {
+            let input: Vec<u8> = (0..next(60))
+                .map(|_| alphabet[next(alphabet.len())])
+                .collect();
+            feed(&input);
+        }
+    }
+
+    /// Every byte there is.
+    pub(super) fn bytes() -> Vec<u8> {
+        (0..=255).collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! What an upstream answer means for its order.
+//!
+//! Rules of the route speak first; where none of them matches, the contract's table (section 4).
+
+use super::source::{Source, View};
+use hyper::header::RETRY_AFTER;
+use hyper::{HeaderMap, StatusCode};
+
+/// What an answer says about an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It happened.
+    Succeeded,
+    /// It did not and will not.
+    Failed,
+    /// It is not decided, or cannot be told.
+    Unknown,
+    /// Upstream declined to begin: as if it had not been sent.
+    Declined,
+    /// A query's word: no such order.
+    Absent,
+    /// A cancel's word: it is cancelled.
+    Cancelled,
+}
+
+impl Meaning {
+    /// The meaning of a rule's `means`.
+    pub fn from_word(word: &str) -> Option<Meaning> {
+        Some(match word {
+            "succeeded" => Meaning::Succeeded,
+            "failed" => Meaning::Failed,
+            "unknown" => Meaning::Unknown,
+            "declined" => Meaning::Declined,
+            "absent" => Meaning::Absent,
+            "cancelled" => Meaning::Cancelled,
+            _ => return None,
+        })
+    }
+}
+
+/// One rule: all it names must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Statuses it speaks of; empty for any.
+    pub status: Vec<u16>,
+    /// Where in the answer, and which of these texts stands there.
+    pub at: Option<(Source, Vec<String>)>,
+    /// What the answer means then.
+    pub means: Meaning,
+}
+
+impl Rule {
+    fn matches(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+        if !self.status.is_empty() && !self.status.contains(&status.as_u16()) {
+            return false;
+        }
+        let Some((source, texts)) = &self.at else { return true };
+        let view = View { headers, query: "", params: None, body };
+        // What cannot be read matches nothing: it settles nothing by itself.
+        matches!(source.text(&view), Ok(Some(text)) if texts.contains(&text))
+    }
+}
+
+/// What an answer to an attempt means.
+pub fn of_attempt(
+    rules: &[Rule],
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Meaning {
+    rules
+        .iter()
+        .find(|rule| rule.matches(status, headers, body))
+        .map_or_else(|| by_status(status, headers), |rule| rule.means)
+}
+
+/// The contract's table, where no rule speaks.
+fn by_status(status: StatusCode, headers: &HeaderMap) -> Meaning {
+    match status.as_u16() {
+        429 => Meaning::Declined,
+        503 if headers.contains_key(RETRY_AFTER) => Meaning::Declined,
+        200..=399 => Meaning::Succeeded,
+        400..=499 => Meaning::Failed,
+        _ => Meaning::Unknown,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+    fn check(status: u16, retry_after: bool, means: Meaning) {
+        let mut headers = HeaderMap::new();
+        if retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(of_attempt(&[], status, &headers, b""), means, "{status} {retry_after}");
+    }
+
+    #[test]
+    fn the_contracts_table() {
+        check(200, false, Meaning::Succeeded);
+        check(204, false, Meaning::Succeeded);
+        check(302, false, Meaning::Succeeded);
+        check(400, false, Meaning::Failed);
+        check(409, true, Meaning::Failed);
+        check(429, false, Meaning::Declined);
+        check(429, true, Meaning::Declined);
+        check(500, false, Meaning::Unknown);
+        check(500, true, Meaning::Unknown);
+        check(503, true, Meaning::Declined);
+        check(503, false, Meaning::Unknown);
+        check(504, false, Meaning::Unknown);
+        check(599, false, Meaning::Unknown);
+    }
+
+    #[test]
+    fn a_rule_speaks_before_the_table_and_the_first_that_matches_wins() {
+        let rule = |status: &[u16], text: &str, means| Rule {
+            status: status.to_vec(),
+            at: Some((Source::Json("/data/status".into()), vec![text.into()])),
+            means,
+        };
+        let rules =
+            [rule(&[], "USERPAYING", Meaning::Unknown), rule(&[200], "7", Meaning::Failed)];
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let of = |status, body: &str| {
+            of_attempt(&rules, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+        };
+        assert_eq!(of(200, r#"{"data":{"status":"USERPAYING"}}"#), Meaning::Unknown);
+        assert_eq!(of(200, r#"{"data":{"status":7}}"#), Meaning::Failed);
+        assert_eq!(of(201, r#"{"data":{"status":7}}"#), Meaning::Succeeded);
+        assert_eq!(of(200, r#"{"data":{"status":"PAID"}}"#), Meaning::Succeeded);
+        assert_eq!(of(200, "not JSON"), Meaning::Succeeded);
+    }
+}

@@ -1,0 +1,148 @@
+//! A response as it is stored and replayed: status, the headers worth keeping, the body's bytes.
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{StatusCode, header};
+
+/// Headers that belong to one connection, never to a message (RFC 9110, section 7.6.1).
+pub const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Parts of names that mark a header as somebody's credential.
+const SECRETIVE: [&str; 9] =
+    ["auth", "cookie", "token", "secret", "api-key", "apikey", "passw", "credential", "session"];
+
+/// A response worth keeping.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredResponse {
+    /// The status as upstream gave it.
+    pub status: StatusCode,
+    /// The headers that may be shown again.
+    pub headers: HeaderMap,
+    /// The body, byte for byte.
+    pub body: Bytes,
+}
+
+/// What a record holds of a response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kept {
+    /// No response: none has come, or the order was settled without one.
+    Nothing,
+    /// One came, but it was over the cap of what is stored.
+    TooLarge(StatusCode),
+    /// The response.
+    Response(StoredResponse),
+}
+
+/// The headers of a response that may be stored: not those of one connection, not `Date`, nothing
+/// that authenticates anybody, and not the length, which the body tells.
+pub fn keepable(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if !is_hop_by_hop(headers, name) && !is_volatile(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
+}
+
+fn is_volatile(name: &HeaderName) -> bool {
+    name == header::DATE
+        || name == header::CONTENT_LENGTH
+        || SECRETIVE.iter().any(|part| name.as_str().contains(part))
+}
+
+/// Whether a header belongs to the connection: listed by the standard, or named by `Connection`.
+pub fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+        || headers.get_all(header::CONNECTION).iter().any(|value| names(value, name))
+}
+
+/// Whether a comma-separated header value names a header.
+fn names(value: &HeaderValue, name: &HeaderName) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Headers as one string: a line each, `name: value\r\n`, in their order.
+pub fn pack(headers: &HeaderMap) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(headers.len() * 40);
+    for (name, value) in headers {
+        packed.extend_from_slice(name.as_str().as_bytes());
+        packed.extend_from_slice(b": ");
+        packed.extend_from_slice(value.as_bytes());
+        packed.extend_from_slice(b"\r\n");
+    }
+    packed
+}
+
+/// The headers of such a string; `None` when it is not one.
+pub fn unpack(packed: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let mut rest = packed;
+    while !rest.is_empty() {
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let line = &rest[..end];
+        let colon = line.windows(2).position(|two| two == b": ")?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        let value = HeaderValue::from_bytes(&line[colon + 2..]).ok()?;
+        headers.append(name, value);
+        rest = &rest[end + 2..];
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_identifies_or_ages_is_not_kept() {
+        let all = headers(&[
+            ("content-type", "text/plain"),
+            ("date", "today"),
+            ("set-cookie", "id=1"),
+            ("www-authenticate", "Basic"),
+            ("authorization", "Bearer x"),
+            ("x-auth-token", "x"),
+            ("connection", "keep-alive, X-Hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("location", "/orders/1"),
+        ]);
+        let kept = keepable(&all);
+        assert_eq!(kept, headers(&[("content-type", "text/plain"), ("location", "/orders/1")]));
+    }
+
+    #[test]
+    fn packed_headers_come_back_as_they_were() {
+        let mut all = headers(&[("a", "1"), ("b", ""), ("c", "x: y")]);
+        all.append("a", HeaderValue::from_bytes(b"\xfe").unwrap());
+        assert_eq!(unpack(&pack(&all)).unwrap(), all);
+        assert_eq!(unpack(b"").unwrap(), HeaderMap::new());
+        for torn in [&b"a: 1"[..], b"a 1\r\n", b": 1\r\n", b"\r\n"] {
+            assert_eq!(unpack(torn), None);
+        }
+    }
+}

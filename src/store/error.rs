@@ -1,0 +1,83 @@
+//! What can go wrong between us and Redis, told apart by what it means for a payment.
+
+use redis::RedisError;
+
+/// Why a decision was not made, or is not known to have been made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No connection could be made: the command was never sent.
+    #[error("Redis cannot be reached: {0}")]
+    Unreached(String),
+    /// The command was sent and no answer came: it may have happened, or may still.
+    #[error("no answer from Redis: {0}")]
+    Lost(String),
+    /// Redis declined before anything was written; `0` is its error word (`OOM`, `READONLY`, ...).
+    #[error("Redis declined: {0}")]
+    Declined(String),
+    /// Too few replicas confirmed a claim.
+    #[error("{confirmed} of {wanted} replicas confirmed")]
+    Unconfirmed {
+        /// How many did.
+        confirmed: u64,
+        /// How many must.
+        wanted: u64,
+    },
+    /// A script answered with something its contract does not list.
+    #[error("script {script} answered {reply}")]
+    Protocol {
+        /// The script's name.
+        script: &'static str,
+        /// The reply's word, or what was wrong with it.
+        reply: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the command may have taken effect.
+    pub fn may_have_happened(&self) -> bool {
+        !matches!(self, StoreError::Unreached(_) | StoreError::Declined(_))
+    }
+
+    /// A short word for the metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreError::Unreached(_) => "unreached",
+            StoreError::Lost(_) => "lost",
+            StoreError::Declined(_) => "declined",
+            StoreError::Unconfirmed { .. } => "unconfirmed",
+            StoreError::Protocol { .. } => "protocol",
+        }
+    }
+}
+
+/// Error words Redis gives before it runs anything.
+///
+/// `NOPERM` is not among them: a script that lacks one permission fails where it needs it.
+const BEFORE_RUNNING: [&str; 14] = [
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "BUSY",
+    "NOSCRIPT",
+    "NOAUTH",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CROSSSLOT",
+];
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> StoreError {
+        let code = error.code().unwrap_or_default();
+        if BEFORE_RUNNING.contains(&code) {
+            StoreError::Declined(code.to_owned())
+        } else {
+            // An error out of a running script may have come after a write: count it as lost.
+            StoreError::Lost(error.category().to_owned())
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the store counts.
+
+use super::error::StoreError;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// From a quarter of a millisecond on loopback to beyond the default REDIS_TIMEOUT.
+const SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+
+/// Redis by command, and its errors by kind.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    duration: Family<Command, Histogram, fn() -> Histogram>,
+    errors: Family<Failure, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Command {
+    command: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failure {
+    kind: &'static str,
+}
+
+impl StoreMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> StoreMetrics {
+        let metrics = StoreMetrics {
+            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            errors: Family::default(),
+        };
+        registry.register_with_unit(
+            "redis_duration",
+            "Time one Redis command took, by script or command",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "redis_errors",
+            "Redis commands without a usable answer, by what that means: unreached was never \
+             sent, lost may have happened, declined did not happen",
+            metrics.errors.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn command(
+        &self,
+        command: &'static str,
+        took: Duration,
+        error: Option<&StoreError>,
+    ) {
+        self.duration.get_or_create(&Command { command }).observe(took.as_secs_f64());
+        // A forgotten script is loaded again at once: not a failure.
+        if let Some(error) = error
+            && !matches!(error, StoreError::Declined(word) if word == "NOSCRIPT")
+        {
+            self.errors.get_or_create(&Failure { kind: error.kind() }).inc();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The one mapping from what a thing is to what it is called in Redis.
+//!
+//! `<namespace>:{p<NN>}:<kind>:<id>`: the hash tag keeps everything of one order number in one
+//! Cluster slot. Ids are hashes, never client text.
+
+use crate::model::identity::{Order, Partition};
+
+/// Names under one namespace.
+#[derive(Clone, Debug)]
+pub struct Names {
+    namespace: String,
+}
+
+impl Names {
+    /// Names that begin with `namespace`.
+    pub fn new(namespace: &str) -> Names {
+        Names { namespace: namespace.to_owned() }
+    }
+
+    /// The hash that tells all of one order.
+    pub fn record(&self, order: &Order) -> String {
+        self.of(order.partition, "order", &order.id)
+    }
+
+    /// The lease of one order.
+    pub fn lease(&self, order: &Order) -> String {
+        self.of(order.partition, "lease", &order.id)
+    }
+
+    /// A token, by the hash of its text.
+    pub fn token(&self, partition: Partition, hash: &str) -> String {
+        self.of(partition, "token", hash)
+    }
+
+    /// The orders in flight, by when their lease should have run out (ms since 1970).
+    pub fn due(&self, partition: Partition) -> String {
+        self.of(partition, "due", "all")
+    }
+
+    /// The orders whose outcome is unknown, by since when (ms since 1970).
+    pub fn unknown(&self, partition: Partition) -> String {
+        self.of(partition, "unknown", "all")
+    }
+
+    /// Where settled orders are announced, by id.
+    pub fn settled_channel(&self) -> String {
+        format!("{}:settled", self.namespace)
+    }
+
+    /// A pattern for `SCAN` that finds every record.
+    pub fn all_records(&self) -> String {
+        format!("{}:{{p*}}:order:*", self.namespace)
+    }
+
+    /// The partition and id in a record's name.
+    pub fn parse<'a>(&self, record: &'a str) -> Option<(Partition, &'a str)> {
+        let rest = record.strip_prefix(&self.namespace)?.strip_prefix(":{p")?;
+        let (number, id) = rest.split_once("}:order:")?;
+        Some((Partition::numbered(number.parse().ok()?)?, id))
+    }
+
+    /// A name of any kind; record and lease of an id that came out of an index, for example.
+    pub fn of(&self, partition: Partition, kind: &str, id: &str) -> String {
+        let mut name = String::with_capacity(self.namespace.len() + kind.len() + id.len() + 9);
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{}:{{{partition}}}:{kind}:{id}", self.namespace);
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_found_by_its_name() {
+        let names = Names::new("pay:ments");
+        for partition in Partition::all() {
+            let name = names.of(partition, "order", "abc");
+            assert_eq!(names.parse(&name), Some((partition, "abc")));
+        }
+        assert_eq!(names.parse("pay:ments:{p64}:order:abc"), None);
+        assert_eq!(names.parse("pay:ments:{p01}:lease:abc"), None);
+        assert_eq!(names.parse("other:{p01}:order:abc"), None);
+    }
+}

@@ -1,0 +1,333 @@
+//! The life of an order's claim: claim, renew, settle, abandon, lapse.
+
+use super::error::StoreError;
+use super::record::{self, Found};
+use super::{Store, script};
+use crate::model::identity::{AttemptId, Order, Partition};
+use crate::model::order::{State, words};
+use crate::model::response::{Kept, pack};
+use redis::Cmd;
+use std::time::Duration;
+
+/// What a claim asks for.
+#[derive(Debug)]
+pub struct ClaimAsk<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Who asks.
+    pub attempt: &'a AttemptId,
+    /// How long the lease holds without renewal.
+    pub lease: Duration,
+    /// How long the record is kept while it is not final.
+    pub keep: Duration,
+    /// Digests of what was asked, one per secret, comma-separated, the writing one first.
+    pub fingerprints: &'a str,
+    /// Digests of the caller's headers, likewise.
+    pub callers: &'a str,
+    /// States the claim may start from.
+    pub grant_from: &'a [State],
+    /// The token presented, if any.
+    pub token: Option<&'a SpentToken>,
+}
+
+/// A token as a claim spends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpentToken {
+    /// Hash of its text.
+    pub hash: String,
+    /// For a token that was free and has just been bound: when it runs out, ms since 1970; 0 for
+    /// one that was issued for its order.
+    pub until: u64,
+}
+
+/// What a claim found.
+#[derive(Debug, PartialEq)]
+pub enum Claim {
+    /// The lease is this attempt's.
+    Granted {
+        /// The order's fence, raised for this attempt.
+        fence: u64,
+        /// How many attempts the order has had, this one counted.
+        attempts: u64,
+        /// The state it left; in flight when it was this very attempt and its answer was lost.
+        from: State,
+    },
+    /// The order stands in another state.
+    Found(Found),
+    /// In flight, but the lease is gone; the fence it was held under.
+    Lapsed {
+        /// The fence the lost lease was held under.
+        fence: u64,
+    },
+    /// Same key, other request.
+    Mismatch(State),
+    /// Unknown, expired, spent, of another order or another caller.
+    TokenInvalid,
+    /// This attempt was abandoned before its claim arrived.
+    Voided,
+}
+
+/// What a renewal found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease holds again.
+    Renewed,
+    /// It had run out, but nobody had noticed; it holds again.
+    Regained,
+    /// The order moved on, to this state.
+    Lost(State),
+}
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub struct Settlement<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Whose attempt.
+    pub attempt: &'a AttemptId,
+    /// Under which fence.
+    pub fence: u64,
+    /// The state it ended in.
+    pub to: State,
+    /// How long the record is kept from now.
+    pub keep: Duration,
+    /// The response.
+    pub kept: &'a Kept,
+    /// Why, in a few words without secrets.
+    pub why: &'a str,
+}
+
+/// What a settle found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// Written.
+    Settled,
+    /// Another attempt holds this newer fence; nothing was written.
+    Fenced(u64),
+    /// The order stands in this state, which does not allow it; nothing was written.
+    Refused(State),
+    /// There is no such record.
+    Gone,
+}
+
+/// What an abandon found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Abandon {
+    /// The claim is given back.
+    Abandoned,
+    /// There was no claim; should it still arrive, it is refused.
+    Voided,
+    /// The order has moved on, to this state.
+    Refused(State),
+}
+
+/// What a lapse found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// The order is unknown now; the fence it was held under.
+    Lapsed(u64),
+    /// The lease stands for this long yet.
+    Held(Duration),
+    /// The order is not in flight.
+    Moved(State),
+}
+
+impl Store {
+    /// Spends the token, takes the lease and raises the fence, or says what stands.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; [`StoreError::may_have_happened`] tells whether the claim may
+    /// stand all the same.
+    pub async fn claim(&self, ask: &ClaimAsk<'_>) -> Result<Claim, StoreError> {
+        let order = ask.order;
+        let record = self.names.record(order);
+        let lease = self.names.lease(order);
+        let (hash, until) = ask.token.map_or(("", 0), |token| (token.hash.as_str(), token.until));
+        let token = self.names.token(order.partition, hash);
+        let due = self.names.due(order.partition);
+        let unknown = self.names.unknown(order.partition);
+        let keys = [record.as_str(), &lease, &token, &due, &unknown];
+        let grant_from = words(ask.grant_from);
+        let arguments = |command: &mut Cmd| {
+            command
+                .arg(&*order.id)
+                .arg(ask.attempt.as_str())
+                .arg(millis(ask.lease))
+                .arg(millis(ask.keep))
+                .arg(ask.fingerprints)
+                .arg(ask.callers)
+                .arg(&grant_from)
+                .arg(hash)
+                .arg(until)
+                .arg(&*order.route)
+                .arg(order.key.as_str())
+                .arg(&*order.scope)
+                .arg(&self.config.by);
+        };
+        let (word, mut reply) = match &self.confirming {
+            None => self.run(&script::CLAIM, &keys, arguments).await?,
+            Some(pool) => self.run_confirmed(pool, &script::CLAIM, &keys, arguments).await?,
+        };
+        Ok(match word.as_str() {
+            "granted" => Claim::Granted {
+                fence: reply.number()?,
+                attempts: reply.number()?,
+                from: record::state(&mut reply)?,
+            },
+            "found" => Claim::Found(record::found(&mut reply, order, &self.config.secrets)?),
+            "lapsed" => Claim::Lapsed { fence: reply.number()? },
+            "mismatch" => Claim::Mismatch(record::state(&mut reply)?),
+            "token-invalid" => Claim::TokenInvalid,
+            "voided" => Claim::Voided,
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Holds the lease for `lease` from now.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn renew(
+        &self,
+        order: &Order,
+        attempt: &AttemptId,
+        fence: u64,
+        lease: Duration,
+    ) -> Result<Renewal, StoreError> {
+        let keys = [self.names.record(order), self.names.lease(order)];
+        let (word, mut reply) = self
+            .run(&script::RENEW, &[&keys[0], &keys[1]], |command| {
+                command.arg(attempt.as_str()).arg(fence).arg(millis(lease));
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "renewed" => Renewal::Renewed,
+            "regained" => Renewal::Regained,
+            "lost" => Renewal::Lost(record::state(&mut reply)?),
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Writes what became of an attempt and drops its lease.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; asking again is safe.
+    pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Settle, StoreError> {
+        let Settlement { order, attempt, fence, to, keep, kept, why } = settlement;
+        let record = self.names.record(order);
+        let lease = self.names.lease(order);
+        let due = self.names.due(order.partition);
+        let unknown = self.names.unknown(order.partition);
+        let channel = self.names.settled_channel();
+        let from = words(to.entered_from());
+        let (stored, status, headers, body) = match kept {
+            Kept::Nothing => ("no", None, Vec::new(), Default::default()),
+            Kept::TooLarge(status) => ("large", Some(status), Vec::new(), Default::default()),
+            Kept::Response(response) => (
+                "yes",
+                Some(&response.status),
+                pack(&response.headers),
+                record::closed(&response.body, order, &self.config.secrets),
+            ),
+        };
+        let status = status.map_or("", |status| status.as_str());
+        let (word, mut reply) = self
+            .run(&script::SETTLE, &[&record, &lease, &due, &unknown], |command| {
+                command
+                    .arg(&*order.id)
+                    .arg(attempt.as_str())
+                    .arg(fence)
+                    .arg(to.word())
+                    .arg(&from)
+                    .arg(millis(*keep))
+                    .arg(stored)
+                    .arg(status)
+                    .arg(&headers)
+                    .arg(&*body)
+                    .arg(&channel)
+                    .arg(&self.config.by)
+                    .arg(why);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "settled" => Settle::Settled,
+            "fenced" => Settle::Fenced(reply.number()?),
+            "refused" => Settle::Refused(record::state(&mut reply)?),
+            "gone" => Settle::Gone,
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Gives a claim back because nothing was sent, whether or not the claim ever arrived.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; asking again is safe.
+    pub async fn abandon(
+        &self,
+        order: &Order,
+        attempt: &AttemptId,
+        token: Option<&SpentToken>,
+        keep: Duration,
+        why: &str,
+    ) -> Result<Abandon, StoreError> {
+        let record = self.names.record(order);
+        let lease = self.names.lease(order);
+        let hash = token.map_or("", |token| token.hash.as_str());
+        let token = self.names.token(order.partition, hash);
+        let due = self.names.due(order.partition);
+        let channel = self.names.settled_channel();
+        let (word, mut reply) = self
+            .run(&script::ABANDON, &[&record, &lease, &token, &due], |command| {
+                command
+                    .arg(&*order.id)
+                    .arg(attempt.as_str())
+                    .arg(millis(keep))
+                    .arg(&channel)
+                    .arg(&self.config.by)
+                    .arg(why);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "abandoned" => Abandon::Abandoned,
+            "voided" => Abandon::Voided,
+            "refused" => Abandon::Refused(record::state(&mut reply)?),
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Makes an order in flight whose lease is gone `unknown`; `fence` is the one seen without a
+    /// lease, `None` for whichever stands.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; asking again is safe.
+    pub async fn lapse(
+        &self,
+        partition: Partition,
+        id: &str,
+        fence: Option<u64>,
+        keep: Duration,
+    ) -> Result<Lapse, StoreError> {
+        let record = self.names.of(partition, "order", id);
+        let lease = self.names.of(partition, "lease", id);
+        let due = self.names.due(partition);
+        let unknown = self.names.unknown(partition);
+        let channel = self.names.settled_channel();
+        let fence = fence.map_or(String::new(), |fence| fence.to_string());
+        let (word, mut reply) = self
+            .run(&script::LAPSE, &[&record, &lease, &due, &unknown], |command| {
+                command.arg(id).arg(&fence).arg(millis(keep)).arg(&channel).arg(&self.config.by);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "lapsed" => Lapse::Lapsed(reply.number()?),
+            "held" => Lapse::Held(Duration::from_millis(reply.number()?)),
+            "moved" => Lapse::Moved(record::state(&mut reply)?),
+            other => return Err(reply.unknown(other)),
+        })
+    }
+}
+
+/// Whole milliseconds, at least one: Redis refuses a TTL of zero.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}

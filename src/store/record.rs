@@ -1,0 +1,229 @@
+//! How a record reads: the replies of the scripts as the model's values.
+
+use super::error::StoreError;
+use super::script::Reply;
+use super::{Store, script};
+use crate::model::identity::{Order, Partition};
+use crate::model::order::State;
+use crate::model::response::{Kept, StoredResponse, unpack};
+use crate::model::seal::Secrets;
+use bytes::Bytes;
+use hyper::StatusCode;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// An order as a claim found it.
+#[derive(Debug, PartialEq)]
+pub struct Found {
+    /// Where it stands.
+    pub state: State,
+    /// Its fence.
+    pub fence: u64,
+    /// What its record holds of a response.
+    pub kept: Kept,
+    /// How long its lease holds; zero unless in flight.
+    pub lease: Duration,
+}
+
+/// All that is known of one order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Its id in Redis' names.
+    pub id: String,
+    /// The route's name.
+    pub route: String,
+    /// The order number.
+    pub key: String,
+    /// The partition of keys it lives in.
+    pub scope: String,
+    /// Where it stands: `unknown` for one in flight whose lease is gone, whether or not anybody
+    /// has said so in Redis yet.
+    pub state: State,
+    /// Its fence.
+    pub fence: u64,
+    /// How many attempts it has had.
+    pub attempts: u64,
+    /// Digest of the headers of the caller that made it.
+    pub caller: String,
+    /// First claimed.
+    pub created: Option<SystemTime>,
+    /// Last moved.
+    pub updated: Option<SystemTime>,
+    /// When Redis forgets it.
+    pub expires: Option<SystemTime>,
+    /// What it holds of a response.
+    pub kept: Kept,
+    /// Its transitions, oldest first.
+    pub history: Vec<Transition>,
+}
+
+/// One line of an order's history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// When, by Redis' clock.
+    pub at: SystemTime,
+    /// The state it left.
+    pub from: String,
+    /// The state it entered.
+    pub to: String,
+    /// Which replica wrote it.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Store {
+    /// One order as it stands.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn look(&self, order: &Order) -> Result<Option<Record>, StoreError> {
+        self.look_at(order.partition, &order.id).await
+    }
+
+    /// The order of that id, as it stands.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn look_at(
+        &self,
+        partition: Partition,
+        id: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        let names = [self.names.of(partition, "order", id), self.names.of(partition, "lease", id)];
+        let (word, mut reply) =
+            self.run(&script::LOOK, &[&names[0], &names[1]], |_| {}).await?;
+        match word.as_str() {
+            "absent" => Ok(None),
+            "order" => read(&mut reply, id, &self.config.secrets),
+            other => Err(reply.unknown(other)),
+        }
+    }
+}
+
+/// The reply's next word as a state.
+pub(super) fn state(reply: &mut Reply) -> Result<State, StoreError> {
+    let word = reply.text()?;
+    State::from_word(&word).ok_or(StoreError::Protocol { script: "state", reply: word })
+}
+
+/// The tail of `found`.
+pub(super) fn found(
+    reply: &mut Reply,
+    order: &Order,
+    secrets: &Secrets,
+) -> Result<Found, StoreError> {
+    let (state, fence) = (state(reply)?, reply.number()?);
+    let (stored, status) = (reply.text()?, reply.text()?);
+    let (headers, body) = (reply.bytes()?, reply.bytes()?);
+    let lease = reply.number::<i64>()?;
+    Ok(Found {
+        state,
+        fence,
+        kept: kept(&stored, &status, &headers, body, &order.id, secrets),
+        lease: Duration::from_millis(lease.max(0).unsigned_abs()),
+    })
+}
+
+/// A body as it is written: sealed to its order when there is a secret.
+pub(super) fn closed<'a>(body: &'a Bytes, order: &Order, secrets: &Secrets) -> Cow<'a, [u8]> {
+    if secrets.is_keyed() {
+        Cow::Owned([&[SEALED][..], &secrets.seal(order.id.as_bytes(), body)].concat())
+    } else if body.first() == Some(&SEALED) || body.first() == Some(&CLEAR) {
+        // A body that begins like one of our marks is marked itself, so that none is mistaken.
+        Cow::Owned([&[CLEAR][..], body].concat())
+    } else {
+        Cow::Borrowed(body)
+    }
+}
+
+/// First byte of a sealed body. Neither mark can begin text, so most bodies in clear carry none.
+const SEALED: u8 = 0xfe;
+/// First byte of a body in clear that would otherwise begin like a mark.
+const CLEAR: u8 = 0xff;
+
+/// A response that cannot be read back counts as one that was not stored: it must not be replayed
+/// wrong, and the order must not run again.
+fn kept(
+    stored: &str,
+    status: &str,
+    headers: &[u8],
+    body: Vec<u8>,
+    id: &str,
+    secrets: &Secrets,
+) -> Kept {
+    let Ok(status) = StatusCode::from_bytes(status.as_bytes()) else { return Kept::Nothing };
+    if stored != "yes" {
+        return Kept::TooLarge(status);
+    }
+    let body = match body.first() {
+        Some(&SEALED) => secrets.open(id.as_bytes(), &body[1..]).ok().map(Bytes::from),
+        Some(&CLEAR) => Some(Bytes::from(body).slice(1..)),
+        _ => Some(Bytes::from(body)),
+    };
+    match (unpack(headers), body) {
+        (Some(headers), Some(body)) => Kept::Response(StoredResponse { status, headers, body }),
+        _ => {
+            tracing::error!(order_id = id, "a stored response cannot be read back");
+            Kept::TooLarge(status)
+        }
+    }
+}
+
+fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>, StoreError> {
+    let now: u64 = reply.number()?;
+    let expires: i64 = reply.number()?;
+    let lease: i64 = reply.number()?;
+    let mut fields: HashMap<String, Vec<u8>> = HashMap::new();
+    while reply.remaining() >= 2 {
+        fields.insert(reply.text()?, reply.bytes()?);
+    }
+    let text = |name: &str| {
+        fields.get(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    };
+    let Some(state) = State::from_word(&text("state")) else { return Ok(None) };
+    Ok(Some(Record {
+        id: id.to_owned(),
+        route: text("route"),
+        key: text("key"),
+        scope: text("scope"),
+        state: if state == State::InFlight && lease < 0 { State::Unknown } else { state },
+        fence: text("fence").parse().unwrap_or_default(),
+        attempts: text("attempts").parse().unwrap_or_default(),
+        caller: text("caller"),
+        created: time(&text("created")),
+        updated: time(&text("updated")),
+        expires: (expires >= 0).then(|| at(now + expires.unsigned_abs())),
+        kept: kept(
+            &text("stored"),
+            &text("status"),
+            fields.get("headers").map_or(&[], Vec::as_slice),
+            fields.get("body").cloned().unwrap_or_default(),
+            id,
+            secrets,
+        ),
+        history: text("history").lines().filter_map(transition).collect(),
+    }))
+}
+
+fn transition(line: &str) -> Option<Transition> {
+    let mut words = line.splitn(5, ' ');
+    let mut next = || words.next().map(str::to_owned);
+    Some(Transition {
+        at: time(&next()?)?,
+        from: next()?,
+        to: next()?,
+        by: next()?,
+        why: next()?,
+    })
+}
+
+fn time(millis: &str) -> Option<SystemTime> {
+    millis.parse().ok().map(at)
+}
+
+/// The time of so many ms since 1970.
+pub(super) fn at(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}

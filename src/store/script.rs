@@ -1,0 +1,140 @@
+//! The scripts of `lua/`: loaded once, called by their hash, loaded again when Redis forgot them.
+
+use super::error::StoreError;
+use redis::{Cmd, Value};
+use std::sync::LazyLock;
+
+/// Two helpers every script begins with.
+const COMMON: &str = include_str!("../../lua/common.lua");
+
+/// One script and what its header promises.
+#[derive(Debug)]
+pub struct Script {
+    /// Its file's name without `.lua`; the metric label.
+    pub name: &'static str,
+    text: String,
+    sha: String,
+}
+
+impl Script {
+    fn new(name: &'static str, source: &str) -> Script {
+        // Redis wants the `#!lua` line first; the helpers go below it.
+        let (shebang, rest) = source.split_once('\n').unwrap_or((source, ""));
+        let text = format!("{shebang}\n{COMMON}{rest}");
+        let sha = redis::Script::new(&text).get_hash().to_owned();
+        Script { name, text, sha }
+    }
+
+    /// The call by hash; names and arguments are appended by the caller, in the header's order.
+    pub fn by_hash(&self, keys: &[&str]) -> Cmd {
+        Script::call("EVALSHA", &self.sha, keys)
+    }
+
+    /// The call by text, which also loads it.
+    pub fn by_text(&self, keys: &[&str]) -> Cmd {
+        Script::call("EVAL", &self.text, keys)
+    }
+
+    fn call(verb: &str, script: &str, keys: &[&str]) -> Cmd {
+        let mut command = Cmd::with_capacity(3 + keys.len() + 18, 512);
+        command.arg(verb).arg(script).arg(keys.len());
+        for key in keys {
+            command.arg(key);
+        }
+        command
+    }
+}
+
+macro_rules! scripts {
+    ($($constant:ident $name:literal)*) => {
+        $(
+            #[doc = concat!("`lua/", $name, ".lua`")]
+            pub static $constant: LazyLock<Script> = LazyLock::new(|| {
+                Script::new($name, include_str!(concat!("../../lua/", $name, ".lua")))
+            });
+        )*
+        /// Every script.
+        pub fn all() -> Vec<&'static Script> {
+            vec![$(&$constant),*]
+        }
+    };
+}
+
+scripts! {
+    ISSUE_TOKEN "issue_token"
+    BIND_TOKEN "bind_token"
+    CLAIM "claim"
+    RENEW "renew"
+    SETTLE "settle"
+    ABANDON "abandon"
+    LAPSE "lapse"
+    LOOK "look"
+    SURVEY "survey"
+}
+
+/// A script's reply, read from the front.
+#[derive(Debug)]
+pub struct Reply {
+    script: &'static str,
+    values: std::vec::IntoIter<Value>,
+}
+
+impl Reply {
+    /// The reply and its first word.
+    ///
+    /// # Errors
+    /// When it is not a list that begins with a word.
+    pub fn open(script: &'static Script, value: Value) -> Result<(String, Reply), StoreError> {
+        let values = match value {
+            Value::Array(values) => values,
+            other => return Err(protocol(script.name, format!("{other:?}"))),
+        };
+        let mut reply = Reply { script: script.name, values: values.into_iter() };
+        let word = reply.text()?;
+        Ok((word, reply))
+    }
+
+    /// The next value's bytes.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        match self.values.next() {
+            Some(Value::BulkString(bytes)) => Ok(bytes),
+            Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
+            other => Err(protocol(self.script, format!("{other:?} for a string"))),
+        }
+    }
+
+    /// The next value as text.
+    ///
+    /// # Errors
+    /// When there is none or it is not UTF-8.
+    pub fn text(&mut self) -> Result<String, StoreError> {
+        String::from_utf8(self.bytes()?)
+            .map_err(|_| protocol(self.script, "bytes that are not text".into()))
+    }
+
+    /// The next value as a number.
+    ///
+    /// # Errors
+    /// When there is none or it is not one.
+    pub fn number<N: std::str::FromStr>(&mut self) -> Result<N, StoreError> {
+        let text = self.text()?;
+        text.parse().map_err(|_| protocol(self.script, format!("{text:?} for a number")))
+    }
+
+    /// What is left.
+    pub fn remaining(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The error for a word the header does not list.
+    pub fn unknown(self, word: &str) -> StoreError {
+        protocol(self.script, word.to_owned())
+    }
+}
+
+fn protocol(script: &'static str, reply: String) -> StoreError {
+    StoreError::Protocol { script, reply }
+}

@@ -1,0 +1,89 @@
+//! Who waits for an order, and who tells them it was settled.
+//!
+//! A published message is a hint that saves time; those who wait also look for themselves now and
+//! then, so a lost message costs patience, never an answer. A waiter holds no connection.
+
+use super::names::Names;
+use futures_util::StreamExt;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait before listening again after the connection was lost.
+const RELISTEN: Duration = Duration::from_millis(500);
+
+/// The orders that somebody in this process waits for.
+#[derive(Default)]
+pub struct Waiters {
+    /// By order id. A waiter keeps its entry alive; the last one out takes it along.
+    orders: Mutex<HashMap<Box<str>, Weak<Notify>>>,
+}
+
+/// One wait for one order.
+pub struct Waiter {
+    waiters: Arc<Waiters>,
+    id: Box<str>,
+    told: Arc<Notify>,
+}
+
+impl Waiters {
+    /// Begins to wait for an order: what is told from now on is not missed.
+    pub fn wait_for(self: &Arc<Self>, id: &str) -> Waiter {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = orders.get(id).and_then(Weak::upgrade).unwrap_or_default();
+        orders.insert(id.into(), Arc::downgrade(&told));
+        Waiter { waiters: self.clone(), id: id.into(), told }
+    }
+
+    /// Wakes everybody who waits for an order.
+    pub fn tell(&self, id: &str) {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = orders.get(id).and_then(Weak::upgrade) {
+            told.notify_waiters();
+        }
+    }
+
+    /// Hears what Redis publishes and wakes those concerned, until `stop`.
+    pub async fn listen(&self, client: redis::Client, names: Names, stop: CancellationToken) {
+        while stop.run_until_cancelled(self.hear(&client, &names)).await.is_some() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RELISTEN) => {}
+            }
+        }
+    }
+
+    /// Returns when the connection is lost or cannot be made.
+    async fn hear(&self, client: &redis::Client, names: &Names) {
+        let Ok(mut subscription) = client.get_async_pubsub().await else { return };
+        if subscription.subscribe(names.settled_channel()).await.is_err() {
+            return;
+        }
+        let mut messages = subscription.into_on_message();
+        while let Some(message) = messages.next().await {
+            if let Ok(id) = std::str::from_utf8(message.get_payload_bytes()) {
+                self.tell(id);
+            }
+        }
+    }
+}
+
+impl Waiter {
+    /// Ready once this process is told that the order was settled; nothing told after this call
+    /// is missed, whenever the future is first polled.
+    pub fn told(&self) -> impl Future<Output = ()> + use<> {
+        self.told.clone().notified_owned()
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut orders = self.waiters.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ours is the last strong reference but for those of other waiters.
+        if Arc::strong_count(&self.told) == 1 {
+            orders.remove(&self.id);
+        }
+    }
+}

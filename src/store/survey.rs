@@ -1,0 +1,104 @@
+//! What is open: counts for the gauges, the orders whose lease should have run out, and lists for
+//! the admin plane.
+
+use super::error::StoreError;
+use super::record::Record;
+use super::{Store, script};
+use crate::model::identity::Partition;
+use crate::model::order::State;
+use redis::Value;
+use std::time::Duration;
+
+/// What is open in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// How many orders are in flight.
+    pub in_flight: u64,
+    /// How many are unknown.
+    pub unknown: u64,
+    /// How long the oldest of them has been.
+    pub oldest_unknown: Option<Duration>,
+    /// Ids of orders in flight whose lease should have run out.
+    pub due: Vec<String>,
+}
+
+/// One page of a list of orders.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The orders.
+    pub orders: Vec<Record>,
+    /// Where the next page begins; 0 when this was the last.
+    pub next: u64,
+}
+
+impl Store {
+    /// What is open in one partition, and at most `limit` of its due orders.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn survey(&self, partition: Partition, limit: u32) -> Result<Survey, StoreError> {
+        let names = [self.names.due(partition), self.names.unknown(partition)];
+        let (word, mut reply) = self
+            .run(&script::SURVEY, &[&names[0], &names[1]], |command| {
+                command.arg(limit);
+            })
+            .await?;
+        if word != "survey" {
+            return Err(reply.unknown(&word));
+        }
+        let now: u64 = reply.number()?;
+        let (in_flight, unknown) = (reply.number()?, reply.number()?);
+        let since: u64 = reply.number()?;
+        let mut due = Vec::with_capacity(reply.remaining());
+        while reply.remaining() > 0 {
+            due.push(reply.text()?);
+        }
+        let oldest_unknown =
+            (unknown > 0).then(|| Duration::from_millis(now.saturating_sub(since)));
+        Ok(Survey { in_flight, unknown, oldest_unknown, due })
+    }
+
+    /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no
+    /// order, and an order that changes meanwhile may appear on two pages. `cursor` is 0 for the
+    /// first page, else the last page's `next`; `count` is how many names each step looks at.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn orders(
+        &self,
+        state: Option<State>,
+        cursor: u64,
+        count: usize,
+    ) -> Result<Page, StoreError> {
+        let mut page = Page { orders: Vec::new(), next: cursor };
+        for _ in 0..STEPS {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(page.next).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(count);
+            let (next, found) = scanned(self.send("scan", &scan).await?)?;
+            page.next = next;
+            for name in found {
+                let Some((partition, id)) = self.names.parse(&name) else { continue };
+                if let Some(record) = self.look_at(partition, id).await?
+                    && record.state != State::None
+                    && state.is_none_or(|state| state == record.state)
+                {
+                    page.orders.push(record);
+                }
+            }
+            if page.next == 0 || page.orders.len() >= count {
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// How many steps of `SCAN` one page may take, so that a rare state costs a bounded look.
+const STEPS: usize = 50;
+
+fn scanned(value: Value) -> Result<(u64, Vec<String>), StoreError> {
+    redis::from_redis_value(value).map_err(|error| StoreError::Protocol {
+        script: "SCAN",
+        reply: error.to_string(),
+    })
+}
