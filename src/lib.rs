@@ -1,3 +1,32 @@
 //! Onceward: a reverse-proxy sidecar that makes payments happen once.
+//!
+//! The rooms, in reading order; imports point only downward:
+//!
+//! - [`cli`]: the commands. [`app`] builds everything from the [`config`] and runs it.
+//! - [`serve`]: sockets and their end. [`http`]: the data plane's stack. [`admin`]: the admin
+//!   plane. [`worker`]: what runs without being asked.
+//! - [`guard`]: claim, forward, settle; the only room that sends a protected request upstream.
+//! - [`store`]: the only room that speaks Redis. [`upstream`]: the way to the payment service.
+//! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
+//! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O.
+//! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
+//!   payment service it runs.
 
+pub mod admin;
+pub mod answer;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod dev;
+pub mod doctor;
+pub mod guard;
+pub mod http;
+pub mod model;
+pub mod payload;
+pub mod route;
 pub mod sandbox;
+pub mod serve;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;
+pub mod worker;

@@ -1,3 +1,7 @@
 //! The `onceward` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    onceward::cli::main()
+}

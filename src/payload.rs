@@ -52,16 +52,26 @@ impl Payload {
         Payload::Full(Bytes::new())
     }
 
-    /// What comes from `body`, whose sender may be silent for `allowed` at a time.
-    pub fn stream(body: Incoming, allowed: Option<Duration>) -> Payload {
-        let patience =
-            allowed.map(|allowed| Patience { allowed, sleep: Box::pin(sleep(allowed)) });
-        Payload::Stream(Box::new(Stream { body, patience, at_end: None }))
-    }
-
-    /// What comes from `body`; `at_end` runs once all of it has come.
-    pub fn stream_then(body: Incoming, at_end: impl FnOnce() + Send + Sync + 'static) -> Payload {
-        Payload::Stream(Box::new(Stream { body, patience: None, at_end: Some(Box::new(at_end)) }))
+    /// What comes from `body`, whose sender may be silent for `allowed` at a time; `at_end` runs
+    /// once all of it has come.
+    pub fn stream(
+        body: Incoming,
+        allowed: Option<Duration>,
+        at_end: impl FnOnce() + Send + Sync + 'static,
+    ) -> Payload {
+        let patience = allowed.map(|allowed| Patience {
+            allowed,
+            sleep: Box::pin(sleep(allowed)),
+        });
+        let mut stream = Stream {
+            body,
+            patience,
+            at_end: Some(Box::new(at_end)),
+        };
+        if stream.body.is_end_stream() {
+            stream.ended();
+        }
+        Payload::Stream(Box::new(stream))
     }
 }
 

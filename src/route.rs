@@ -30,7 +30,10 @@ pub struct Route {
 
 /// What a route may set for itself, or leave to the process's variables of the same names.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the fields are the variables of config::vars, described there")]
+#[allow(
+    missing_docs,
+    reason = "the fields are the variables of config::vars, described there"
+)]
 pub struct Tuning {
     pub upstream_timeout: Duration,
     pub redis_down: RedisDown,
@@ -137,7 +140,11 @@ pub struct Routes(pub Vec<Arc<Route>>);
 
 impl Routes {
     /// The first route that protects this method on this path (in its normal spelling).
-    pub fn find<'p>(&self, method: &Method, path: &'p str) -> Option<(&Arc<Route>, Params<'p>)> {
+    pub fn find<'p>(
+        &'p self,
+        method: &Method,
+        path: &'p str,
+    ) -> Option<(&'p Arc<Route>, Params<'p>)> {
         self.0
             .iter()
             .filter(|route| route.tuning.methods.contains(method))

@@ -23,13 +23,18 @@ use units::{duration, list, one_of, positive};
 
 /// All that was configured.
 #[derive(Clone)]
-#[allow(missing_docs, reason = "the fields are the variables of config::vars, described there")]
+#[allow(
+    missing_docs,
+    reason = "the fields are the variables of config::vars, described there"
+)]
 pub struct Config {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub admin_token: Option<String>,
     pub upstream: String,
     pub upstream_connect_timeout: Duration,
+    /// For what is not protected; a route has its own.
+    pub upstream_timeout: Duration,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     pub redis_url: String,
@@ -91,7 +96,11 @@ impl Config {
         let mut problems = Vec::new();
         let values = Values::of_process(environment, &mut problems);
         let (routes, _) = load_routes(&values, &mut problems);
-        if problems.is_empty() { Ok(routes) } else { Err(Problems(problems)) }
+        if problems.is_empty() {
+            Ok(routes)
+        } else {
+            Err(Problems(problems))
+        }
     }
 }
 
@@ -107,6 +116,8 @@ fn assemble(
     let admin_token = values.read("ADMIN_TOKEN", problems, |text| Ok(some(text)));
     let upstream = values.read("UPSTREAM", problems, upstream);
     let upstream_connect_timeout = values.read("UPSTREAM_CONNECT_TIMEOUT", problems, positive);
+    // Its problems were told with the routes' defaults.
+    let upstream_timeout = positive(values.text(vars::var("UPSTREAM_TIMEOUT"))).ok();
     let header_timeout = values.read("HEADER_TIMEOUT", problems, positive);
     let body_timeout = values.read("BODY_TIMEOUT", problems, positive);
     let redis_url = values.read("REDIS_URL", problems, redis_url);
@@ -132,8 +143,9 @@ fn assemble(
         "" => Ok(Secrets::none()),
         text => Secrets::parse(text).map_err(|error| error.to_string()),
     });
-    let faults =
-        values.read("FAULTS", problems, |text| one_of(text, &[("off", false), ("on", true)]));
+    let faults = values.read("FAULTS", problems, |text| {
+        one_of(text, &[("off", false), ("on", true)])
+    });
     let drain_timeout = values.read("DRAIN_TIMEOUT", problems, duration);
     let log = values.read("LOG", problems, |text| {
         text.parse::<tracing_subscriber::EnvFilter>()
@@ -141,7 +153,10 @@ fn assemble(
             .map_err(|error| error.to_string())
     });
     let log_format = values.read("LOG_FORMAT", problems, |text| {
-        one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
+        one_of(
+            text,
+            &[("json", LogFormat::Json), ("text", LogFormat::Text)],
+        )
     });
     Some(Config {
         listen: listen?,
@@ -149,6 +164,7 @@ fn assemble(
         admin_token: admin_token?,
         upstream: upstream?,
         upstream_connect_timeout: upstream_connect_timeout?,
+        upstream_timeout: upstream_timeout?,
         header_timeout: header_timeout?,
         body_timeout: body_timeout?,
         redis_url: redis_url?,
@@ -183,10 +199,16 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> (Routes, Opt
         return (routes::read(text, values, problems), None);
     }
     match std::fs::read_to_string(text) {
-        Ok(json) => (routes::read(&json, values, problems), Some(PathBuf::from(text))),
+        Ok(json) => (
+            routes::read(&json, values, problems),
+            Some(PathBuf::from(text)),
+        ),
         Err(error) => {
             let what = format!("{text:?} cannot be read: {error}");
-            problems.push(Problem { at: "ONCEWARD_ROUTES".into(), what });
+            problems.push(Problem {
+                at: "ONCEWARD_ROUTES".into(),
+                what,
+            });
             (Routes::default(), None)
         }
     }
@@ -212,7 +234,9 @@ fn shown(values: &Values<'_>) -> Vec<(String, String)> {
 /// URLs without what stands before their `@`.
 pub fn mask_urls(urls: &str) -> String {
     let masked = urls.split(',').map(|url| {
-        let Some((scheme, rest)) = url.split_once("://") else { return MASKED.to_owned() };
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return MASKED.to_owned();
+        };
         match rest.rsplit_once('@') {
             Some((_, host)) => format!("{scheme}://{MASKED}@{host}"),
             None => url.to_owned(),
@@ -226,7 +250,8 @@ fn some(text: &str) -> Option<String> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
+    text.parse()
+        .map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {

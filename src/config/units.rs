@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 /// A duration such as `500ms`, `30s`, `15m`, `24h`; `0s` is one.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration such as 500ms, 30s or 24h".to_owned())
 }
 
 /// A duration above zero.
-pub fn positive(text: &str) -> Result<Duration, String> {
+pub(super) fn positive(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be more than zero".into()),
         longer => Ok(longer),
@@ -17,9 +17,11 @@ pub fn positive(text: &str) -> Result<Duration, String> {
 }
 
 /// A size in bytes such as `64KiB`, `1MiB`, `4096`.
-pub fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let expected = || "expected a size such as 64KiB, 1MiB or 4096".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: usize = text[..digits].parse().map_err(|_| expected())?;
     let unit = match &text[digits..] {
         "" | "B" => 1,
@@ -32,7 +34,7 @@ pub fn size(text: &str) -> Result<usize, String> {
 }
 
 /// `true` or `false`.
-pub fn truth(text: &str) -> Result<bool, String> {
+pub(super) fn truth(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -41,16 +43,27 @@ pub fn truth(text: &str) -> Result<bool, String> {
 }
 
 /// One of a few words.
-pub fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
-    words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        format!("expected one of {}", words.join(", "))
-    })
+pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    words
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            format!("expected one of {}", words.join(", "))
+        })
 }
 
 /// The parts of a comma-separated list, each read by `read`; an empty text is an empty list.
-pub fn list<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect()
+pub(super) fn list<T>(
+    text: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(read)
+        .collect()
 }
 
 #[cfg(test)]
@@ -59,7 +72,12 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("24h", 86_400_000), ("0s", 0)] {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("24h", 86_400_000),
+            ("0s", 0),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "30", "-1s", "soon", "1e3s"] {
@@ -70,10 +88,23 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("4096", 4096), ("64KiB", 65_536), ("1MiB", 1 << 20)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64KiB", 65_536),
+            ("1MiB", 1 << 20),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "MiB", "1 MiB", "1MB", "-1", "99999999999999999999", "18446744073709551615GiB"] {
+        for text in [
+            "",
+            "MiB",
+            "1 MiB",
+            "1MB",
+            "-1",
+            "99999999999999999999",
+            "18446744073709551615GiB",
+        ] {
             assert!(size(text).is_err(), "{text}");
         }
     }
@@ -82,6 +113,9 @@ mod tests {
     fn lists() {
         let words = |text| list(text, |part| Ok(part.to_owned()));
         assert_eq!(words(""), Ok(vec![]));
-        assert_eq!(words("a, b,,c"), Ok(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(
+            words("a, b,,c"),
+            Ok(vec!["a".into(), "b".into(), "c".into()])
+        );
     }
 }

@@ -48,7 +48,13 @@ impl Guard {
     ) -> Answer {
         let now = Instant::now();
         let until = now + payment.route.tuning.lock_ttl;
-        let mut held = Held { payment, attempt, fence, since: now, until };
+        let mut held = Held {
+            payment,
+            attempt,
+            fence,
+            since: now,
+            until,
+        };
         let outcome = tokio::select! {
             biased;
             outcome = self.exchange(payment, Some(fence)) => outcome,
@@ -61,15 +67,23 @@ impl Guard {
                 Answer::Refused(Refusal::UpstreamUnreachable, state)
             }
             Outcome::Answer(response, Meaning::Declined) => {
-                let state = self.give_back(&held, token, "upstream declined to begin").await;
+                let state = self
+                    .give_back(&held, token, "upstream declined to begin")
+                    .await;
                 Answer::First(response.map(Payload::Full), state)
             }
             Outcome::Large(large, Meaning::Declined) => {
-                let state = self.give_back(&held, token, "upstream declined to begin").await;
+                let state = self
+                    .give_back(&held, token, "upstream declined to begin")
+                    .await;
                 Answer::First(large.relay(&self.running), state)
             }
             Outcome::NoAnswer(no_answer) => {
-                let ending = Ending { to: State::Unknown, kept: Kept::Nothing, why: why(no_answer) };
+                let ending = Ending {
+                    to: State::Unknown,
+                    kept: Kept::Nothing,
+                    why: why(no_answer),
+                };
                 tracing::warn!(order = %payment.order.id, fence, why = ending.why, "outcome unknown");
                 let state = self.settle(held, ending).await;
                 Answer::Refused(
@@ -99,9 +113,7 @@ impl Guard {
     pub(super) async fn bypass(self: &Arc<Self>, payment: &Payment) -> Answer {
         self.metrics.bypassed.inc();
         match self.exchange(payment, None).await {
-            Outcome::NotSent(_) => {
-                Answer::Refused(Refusal::UpstreamUnreachable, State::Unknown)
-            }
+            Outcome::NotSent(_) => Answer::Refused(Refusal::UpstreamUnreachable, State::Unknown),
             Outcome::NoAnswer(NoAnswer::Silent) => {
                 Answer::Refused(Refusal::UpstreamTimeout, State::Unknown)
             }
@@ -121,8 +133,10 @@ impl Guard {
         loop {
             sleep(pause).await;
             let asked = Instant::now();
-            let renewal =
-                self.store.renew(&held.payment.order, held.attempt, held.fence, lease).await;
+            let renewal = self
+                .store
+                .renew(&held.payment.order, held.attempt, held.fence, lease)
+                .await;
             pause = lease / RENEW_AT;
             match &renewal {
                 Ok(Renewal::Renewed | Renewal::Regained) => held.until = asked + lease,
@@ -145,7 +159,11 @@ impl Guard {
     ) -> State {
         let keep = held.payment.route.tuning.record_ttl;
         self.metrics.held(held.since.elapsed());
-        match self.store.abandon(&held.payment.order, held.attempt, token, keep, why).await {
+        match self
+            .store
+            .abandon(&held.payment.order, held.attempt, token, keep, why)
+            .await
+        {
             Ok(_) => {
                 self.metrics.abandoned.inc();
                 State::None
@@ -167,7 +185,13 @@ impl Guard {
         let (guard, payment, attempt) = (self.clone(), held.payment.clone(), held.attempt.clone());
         let (fence, since, until) = (held.fence, held.since, held.until);
         self.running.spawn(async move {
-            let held = Held { payment: &payment, attempt: &attempt, fence, since, until };
+            let held = Held {
+                payment: &payment,
+                attempt: &attempt,
+                fence,
+                since,
+                until,
+            };
             while Instant::now() < until {
                 sleep(STORE_AGAIN).await;
                 if guard.try_settle(&held, &ending).await.is_some() {
@@ -191,7 +215,11 @@ impl Guard {
             attempt: held.attempt,
             fence: held.fence,
             to: ending.to,
-            keep: if ending.to.is_final() { tuning.record_ttl } else { tuning.unknown_ttl },
+            keep: if ending.to.is_final() {
+                tuning.record_ttl
+            } else {
+                tuning.unknown_ttl
+            },
             kept: &ending.kept,
             why: ending.why,
         };

@@ -42,7 +42,10 @@ impl Guard {
             let mut pause = PAUSES.0;
             while Instant::now() < until {
                 sleep(pause).await;
-                let taken = guard.store.abandon(&order, &attempt, token.as_ref(), keep, "claim lost");
+                let taken =
+                    guard
+                        .store
+                        .abandon(&order, &attempt, token.as_ref(), keep, "claim lost");
                 if taken.await.is_ok() {
                     break;
                 }

@@ -21,6 +21,7 @@ mod exchange;
 mod leftovers;
 mod metrics;
 
+pub(crate) use exchange::end_to_end;
 pub use metrics::GuardMetrics;
 
 use crate::model::identity::{AttemptId, AttemptIds, Order};
@@ -106,7 +107,10 @@ pub enum Answer {
 
 /// Why the caller gets no answer of upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the contract's problem names, section 4")]
+#[allow(
+    missing_docs,
+    reason = "the names are the contract's problem names, section 4"
+)]
 pub enum Refusal {
     InProgress,
     OutcomeUnknown,
@@ -138,7 +142,9 @@ impl Guard {
         loop {
             let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
             let turn = self.running.spawn(
-                self.clone().turn(payment.clone(), attempt.clone()).in_current_span(),
+                self.clone()
+                    .turn(payment.clone(), attempt.clone())
+                    .in_current_span(),
             );
             let found = match turn.await {
                 Ok(Turn::Over(answer)) => return answer,
@@ -182,7 +188,10 @@ impl Guard {
                             "an order of unknown outcome runs again: its route says on_unknown retry"
                         );
                     }
-                    Turn::Over(self.attempt(&payment, &attempt, fence, token.as_ref()).await)
+                    Turn::Over(
+                        self.attempt(&payment, &attempt, fence, token.as_ref())
+                            .await,
+                    )
                 }
                 Claim::Found(found) => self.found(&payment, found).await,
                 Claim::Mismatch(state) => refused(Refusal::PayloadMismatch, state),
@@ -201,16 +210,25 @@ impl Guard {
 
     /// The token as the claim spends it; a token good for any order is bound to this one first.
     async fn token(&self, payment: &Payment) -> Result<Option<SpentToken>, Option<StoreError>> {
-        let Some(presented) = &payment.token else { return Ok(None) };
+        let Some(presented) = &payment.token else {
+            return Ok(None);
+        };
         let until = match presented.kept_in {
             None => 0,
             Some(partition) => self
                 .store
-                .bind_token((partition, &presented.hash), &payment.callers, &payment.order)
+                .bind_token(
+                    (partition, &presented.hash),
+                    &payment.callers,
+                    &payment.order,
+                )
                 .await?
                 .ok_or(None)?,
         };
-        Ok(Some(SpentToken { hash: presented.hash.clone(), until }))
+        Ok(Some(SpentToken {
+            hash: presented.hash.clone(),
+            until,
+        }))
     }
 
     /// Claims, and asks again under the same name when an answer was lost, for no longer than one
@@ -288,7 +306,9 @@ impl Guard {
     async fn lapse(&self, payment: &Payment, fence: u64) -> Result<(), StoreError> {
         let order = &payment.order;
         let keep = payment.route.tuning.unknown_ttl;
-        self.store.lapse(order.partition, &order.id, Some(fence), keep).await?;
+        self.store
+            .lapse(order.partition, &order.id, Some(fence), keep)
+            .await?;
         self.metrics.lapsed.inc();
         tracing::warn!(order = %order.id, fence, "an attempt lost its lease: its outcome is unknown");
         Ok(())

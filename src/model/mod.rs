@@ -1,15 +1,21 @@
-//! The pure vocabulary: reads keys and fingerprints out of bytes, and seals what is stored.
+//! The pure vocabulary: orders and their states, and everything that reads meaning out of bytes.
 //!
-//! Promises: no I/O (but for the nonce in [`seal`]), linear time, bounded depth, no panics,
-//! whatever the bytes. Knows nothing of HTTP types, Redis, configuration or the clock.
+//! Promises: no I/O (but for random bits), linear time, bounded depth, no panics, whatever the
+//! bytes. Knows nothing of Redis, configuration or the clock; of HTTP it knows names and statuses.
 //! Where callers and payment services could read one text in two ways, these rooms refuse it:
 //! whoever reads another order number than we do pays twice.
 
 pub mod form;
+pub mod identity;
 pub mod json;
 pub mod key;
+pub mod order;
+pub mod outcome;
 pub mod path;
+pub mod response;
 pub mod seal;
+pub mod source;
+pub mod token;
 pub mod xml;
 
 #[cfg(test)]

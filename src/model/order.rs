@@ -29,12 +29,21 @@ pub enum State {
 const ENTERED_FROM: &[(State, &[State])] = &[
     (State::None, &[State::InFlight]),
     (State::Queued, &[State::None, State::InFlight]),
-    (State::InFlight, &[State::None, State::Queued, State::Unknown]),
+    (
+        State::InFlight,
+        &[State::None, State::Queued, State::Unknown],
+    ),
     (State::Unknown, &[State::InFlight, State::Unknown]),
     (State::Cancelling, &[State::InFlight, State::Unknown]),
-    (State::Succeeded, &[State::InFlight, State::Unknown, State::Cancelling]),
+    (
+        State::Succeeded,
+        &[State::InFlight, State::Unknown, State::Cancelling],
+    ),
     (State::Failed, &[State::InFlight, State::Unknown]),
-    (State::Cancelled, &[State::None, State::Queued, State::Cancelling]),
+    (
+        State::Cancelled,
+        &[State::None, State::Queued, State::Cancelling],
+    ),
 ];
 
 impl State {

@@ -1,7 +1,6 @@
 //! Where in a request or an answer a value stands: `header:`, `json:`, `form:`, `query:`, `path:`,
 //! `xml:`.
 
-use super::json::Node;
 use super::key::{BadKey, Key};
 use super::path::Params;
 use super::{form, json, xml};
@@ -95,13 +94,17 @@ impl Source {
         let bad = |error| BadValue::Key(self.to_string(), error);
         if let Source::Header(name) = self {
             let mut lines = view.headers.get_all(name).iter();
-            let Some(line) = lines.next() else { return Ok(None) };
+            let Some(line) = lines.next() else {
+                return Ok(None);
+            };
             if lines.next().is_some() {
                 return Err(BadValue::Twice(self.to_string()));
             }
             return Key::from_header(line.as_bytes()).map(Some).map_err(bad);
         }
-        self.text(view)?.map(|text| Key::from_text(&text).map_err(bad)).transpose()
+        self.text(view)?
+            .map(|text| Key::from_text(&text).map_err(bad))
+            .transpose()
     }
 
     /// The text that stands here, if any does: a string, or an integer's digits.
@@ -119,9 +122,10 @@ impl Source {
             Source::Form(name) if is_form(view.headers) => self.in_form(view.body, name),
             Source::Form(_) => Ok(None),
             Source::Query(name) => self.in_form(view.query.as_bytes(), name),
-            Source::Path(name) => {
-                Ok(view.params.and_then(|params| params.get(name)).map(str::to_owned))
-            }
+            Source::Path(name) => Ok(view
+                .params
+                .and_then(|params| params.get(name))
+                .map(str::to_owned)),
             Source::Xml(name) => self.in_xml(view, name),
         }
     }
@@ -138,9 +142,10 @@ impl Source {
             });
         match node {
             Ok(None) => Ok(None),
-            Ok(Some(Node::String(text))) => Ok(Some(text)),
-            Ok(Some(Node::Integer(digits))) => Ok(Some(digits)),
-            Ok(Some(_)) => Err(BadValue::Kind(self.to_string())),
+            Ok(Some(node)) => match node.as_text() {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(BadValue::Kind(self.to_string())),
+            },
             // A body that does not claim to be JSON need not be any.
             Err(BadValue::Body(_)) if !says(view.headers, "json") => Ok(None),
             Err(error) => Err(error),

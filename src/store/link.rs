@@ -6,7 +6,7 @@
 
 use super::error::StoreError;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,14 @@ pub struct Link {
     timeout: Duration,
     slot: Mutex<Slot>,
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// An answer that is an error of Redis', as one.
+pub(super) fn said(value: Value) -> Result<Value, StoreError> {
+    match value {
+        Value::ServerError(error) => Err(RedisError::from(error).into()),
+        value => Ok(value),
+    }
 }
 
 #[derive(Default)]
@@ -60,7 +68,7 @@ impl Link {
         match tokio::time::timeout_at(deadline, connection.send_packed_command(command)).await {
             Ok(Ok(value)) => {
                 self.heard(generation);
-                Ok(value)
+                said(value)
             }
             Ok(Err(error)) => {
                 if error.is_unrecoverable_error() || error.is_io_error() {
@@ -77,7 +85,9 @@ impl Link {
 
     fn standing(&self) -> Option<(MultiplexedConnection, u64)> {
         let slot = self.slot();
-        slot.connection.clone().map(|connection| (connection, slot.generation))
+        slot.connection
+            .clone()
+            .map(|connection| (connection, slot.generation))
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
@@ -93,7 +103,10 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(None);
-        let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         let mut slot = self.slot();
         match made {
             Ok(connection) => {
@@ -104,7 +117,11 @@ impl Link {
                 Ok((connection, slot.generation))
             }
             Err(error) => {
-                let error = StoreError::Unreached(error.to_string());
+                // Only the system's own words: Redis may quote a password it does not like.
+                let error = StoreError::Unreached(match error.is_io_error() {
+                    true => error.to_string(),
+                    false => error.category().to_owned(),
+                });
                 slot.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }

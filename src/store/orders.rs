@@ -142,7 +142,9 @@ impl Store {
         let order = ask.order;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
-        let (hash, until) = ask.token.map_or(("", 0), |token| (token.hash.as_str(), token.until));
+        let (hash, until) = ask
+            .token
+            .map_or(("", 0), |token| (token.hash.as_str(), token.until));
         let token = self.names.token(order.partition, hash);
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
@@ -166,7 +168,10 @@ impl Store {
         };
         let (word, mut reply) = match &self.confirming {
             None => self.run(&script::CLAIM, &keys, arguments).await?,
-            Some(pool) => self.run_confirmed(pool, &script::CLAIM, &keys, arguments).await?,
+            Some(pool) => {
+                self.run_confirmed(pool, &script::CLAIM, &keys, arguments)
+                    .await?
+            }
         };
         Ok(match word.as_str() {
             "granted" => Claim::Granted {
@@ -175,7 +180,9 @@ impl Store {
                 from: record::state(&mut reply)?,
             },
             "found" => Claim::Found(record::found(&mut reply, order, &self.config.secrets)?),
-            "lapsed" => Claim::Lapsed { fence: reply.number()? },
+            "lapsed" => Claim::Lapsed {
+                fence: reply.number()?,
+            },
             "mismatch" => Claim::Mismatch(record::state(&mut reply)?),
             "token-invalid" => Claim::TokenInvalid,
             "voided" => Claim::Voided,
@@ -213,7 +220,15 @@ impl Store {
     /// # Errors
     /// When Redis cannot be asked; asking again is safe.
     pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Settle, StoreError> {
-        let Settlement { order, attempt, fence, to, keep, kept, why } = settlement;
+        let Settlement {
+            order,
+            attempt,
+            fence,
+            to,
+            keep,
+            kept,
+            why,
+        } = settlement;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
@@ -223,31 +238,41 @@ impl Store {
         let (stored, status, headers, body) = match kept {
             Kept::Nothing => ("no", None, Vec::new(), Default::default()),
             Kept::TooLarge(status) => ("large", Some(status), Vec::new(), Default::default()),
-            Kept::Response(response) => (
-                "yes",
-                Some(&response.status),
-                pack(&response.headers),
-                record::closed(&response.body, order, &self.config.secrets),
-            ),
+            Kept::Response(response) => {
+                let status = Some(&response.status);
+                match record::closed(&response.body, order, &self.config.secrets) {
+                    Ok(body) => ("yes", status, pack(&response.headers), body),
+                    // What cannot be sealed is not stored in clear; the outcome is stored all the
+                    // same, and duplicates are told that the response is not.
+                    Err(error) => {
+                        tracing::error!(order = %order.id, %error, "a response was not stored");
+                        ("large", status, Vec::new(), Default::default())
+                    }
+                }
+            }
         };
         let status = status.map_or("", |status| status.as_str());
         let (word, mut reply) = self
-            .run(&script::SETTLE, &[&record, &lease, &due, &unknown], |command| {
-                command
-                    .arg(&*order.id)
-                    .arg(attempt.as_str())
-                    .arg(fence)
-                    .arg(to.word())
-                    .arg(&from)
-                    .arg(millis(*keep))
-                    .arg(stored)
-                    .arg(status)
-                    .arg(&headers)
-                    .arg(&*body)
-                    .arg(&channel)
-                    .arg(&self.config.by)
-                    .arg(why);
-            })
+            .run(
+                &script::SETTLE,
+                &[&record, &lease, &due, &unknown],
+                |command| {
+                    command
+                        .arg(&*order.id)
+                        .arg(attempt.as_str())
+                        .arg(fence)
+                        .arg(to.word())
+                        .arg(&from)
+                        .arg(millis(*keep))
+                        .arg(stored)
+                        .arg(status)
+                        .arg(&headers)
+                        .arg(&*body)
+                        .arg(&channel)
+                        .arg(&self.config.by)
+                        .arg(why);
+                },
+            )
             .await?;
         Ok(match word.as_str() {
             "settled" => Settle::Settled,
@@ -277,15 +302,19 @@ impl Store {
         let due = self.names.due(order.partition);
         let channel = self.names.settled_channel();
         let (word, mut reply) = self
-            .run(&script::ABANDON, &[&record, &lease, &token, &due], |command| {
-                command
-                    .arg(&*order.id)
-                    .arg(attempt.as_str())
-                    .arg(millis(keep))
-                    .arg(&channel)
-                    .arg(&self.config.by)
-                    .arg(why);
-            })
+            .run(
+                &script::ABANDON,
+                &[&record, &lease, &token, &due],
+                |command| {
+                    command
+                        .arg(&*order.id)
+                        .arg(attempt.as_str())
+                        .arg(millis(keep))
+                        .arg(&channel)
+                        .arg(&self.config.by)
+                        .arg(why);
+                },
+            )
             .await?;
         Ok(match word.as_str() {
             "abandoned" => Abandon::Abandoned,
@@ -314,9 +343,18 @@ impl Store {
         let channel = self.names.settled_channel();
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let (word, mut reply) = self
-            .run(&script::LAPSE, &[&record, &lease, &due, &unknown], |command| {
-                command.arg(id).arg(&fence).arg(millis(keep)).arg(&channel).arg(&self.config.by);
-            })
+            .run(
+                &script::LAPSE,
+                &[&record, &lease, &due, &unknown],
+                |command| {
+                    command
+                        .arg(id)
+                        .arg(&fence)
+                        .arg(millis(keep))
+                        .arg(&channel)
+                        .arg(&self.config.by);
+                },
+            )
             .await?;
         Ok(match word.as_str() {
             "lapsed" => Lapse::Lapsed(reply.number()?),
@@ -329,5 +367,7 @@ impl Store {
 
 /// Whole milliseconds, at least one: Redis refuses a TTL of zero.
 pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }

@@ -6,7 +6,7 @@ use super::{Store, script};
 use crate::model::identity::{Order, Partition};
 use crate::model::order::State;
 use crate::model::response::{Kept, StoredResponse, unpack};
-use crate::model::seal::Secrets;
+use crate::model::seal::{CannotSeal, Secrets};
 use bytes::Bytes;
 use hyper::StatusCode;
 use std::borrow::Cow;
@@ -91,9 +91,13 @@ impl Store {
         partition: Partition,
         id: &str,
     ) -> Result<Option<Record>, StoreError> {
-        let names = [self.names.of(partition, "order", id), self.names.of(partition, "lease", id)];
-        let (word, mut reply) =
-            self.run(&script::LOOK, &[&names[0], &names[1]], |_| {}).await?;
+        let names = [
+            self.names.of(partition, "order", id),
+            self.names.of(partition, "lease", id),
+        ];
+        let (word, mut reply) = self
+            .run(&script::LOOK, &[&names[0], &names[1]], |_| {})
+            .await?;
         match word.as_str() {
             "absent" => Ok(None),
             "order" => read(&mut reply, id, &self.config.secrets),
@@ -105,7 +109,10 @@ impl Store {
 /// The reply's next word as a state.
 pub(super) fn state(reply: &mut Reply) -> Result<State, StoreError> {
     let word = reply.text()?;
-    State::from_word(&word).ok_or(StoreError::Protocol { script: "state", reply: word })
+    State::from_word(&word).ok_or(StoreError::Protocol {
+        script: "state",
+        reply: word,
+    })
 }
 
 /// The tail of `found`.
@@ -127,15 +134,19 @@ pub(super) fn found(
 }
 
 /// A body as it is written: sealed to its order when there is a secret.
-pub(super) fn closed<'a>(body: &'a Bytes, order: &Order, secrets: &Secrets) -> Cow<'a, [u8]> {
-    if secrets.is_keyed() {
-        Cow::Owned([&[SEALED][..], &secrets.seal(order.id.as_bytes(), body)].concat())
+pub(super) fn closed<'a>(
+    body: &'a Bytes,
+    order: &Order,
+    secrets: &Secrets,
+) -> Result<Cow<'a, [u8]>, CannotSeal> {
+    Ok(if secrets.is_keyed() {
+        Cow::Owned([&[SEALED][..], &secrets.seal(order.id.as_bytes(), body)?].concat())
     } else if body.first() == Some(&SEALED) || body.first() == Some(&CLEAR) {
         // A body that begins like one of our marks is marked itself, so that none is mistaken.
         Cow::Owned([&[CLEAR][..], body].concat())
     } else {
         Cow::Borrowed(body)
-    }
+    })
 }
 
 /// First byte of a sealed body. Neither mark can begin text, so most bodies in clear carry none.
@@ -153,17 +164,26 @@ fn kept(
     id: &str,
     secrets: &Secrets,
 ) -> Kept {
-    let Ok(status) = StatusCode::from_bytes(status.as_bytes()) else { return Kept::Nothing };
+    let Ok(status) = StatusCode::from_bytes(status.as_bytes()) else {
+        return Kept::Nothing;
+    };
     if stored != "yes" {
         return Kept::TooLarge(status);
     }
     let body = match body.first() {
-        Some(&SEALED) => secrets.open(id.as_bytes(), &body[1..]).ok().map(Bytes::from),
+        Some(&SEALED) => secrets
+            .open(id.as_bytes(), &body[1..])
+            .ok()
+            .map(Bytes::from),
         Some(&CLEAR) => Some(Bytes::from(body).slice(1..)),
         _ => Some(Bytes::from(body)),
     };
     match (unpack(headers), body) {
-        (Some(headers), Some(body)) => Kept::Response(StoredResponse { status, headers, body }),
+        (Some(headers), Some(body)) => Kept::Response(StoredResponse {
+            status,
+            headers,
+            body,
+        }),
         _ => {
             tracing::error!(order_id = id, "a stored response cannot be read back");
             Kept::TooLarge(status)
@@ -180,15 +200,24 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
         fields.insert(reply.text()?, reply.bytes()?);
     }
     let text = |name: &str| {
-        fields.get(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        fields
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .unwrap_or_default()
     };
-    let Some(state) = State::from_word(&text("state")) else { return Ok(None) };
+    let Some(state) = State::from_word(&text("state")) else {
+        return Ok(None);
+    };
     Ok(Some(Record {
         id: id.to_owned(),
         route: text("route"),
         key: text("key"),
         scope: text("scope"),
-        state: if state == State::InFlight && lease < 0 { State::Unknown } else { state },
+        state: if state == State::InFlight && lease < 0 {
+            State::Unknown
+        } else {
+            state
+        },
         fence: text("fence").parse().unwrap_or_default(),
         attempts: text("attempts").parse().unwrap_or_default(),
         caller: text("caller"),

@@ -55,7 +55,12 @@ impl Store {
         }
         let oldest_unknown =
             (unknown > 0).then(|| Duration::from_millis(now.saturating_sub(since)));
-        Ok(Survey { in_flight, unknown, oldest_unknown, due })
+        Ok(Survey {
+            in_flight,
+            unknown,
+            oldest_unknown,
+            due,
+        })
     }
 
     /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no
@@ -70,14 +75,23 @@ impl Store {
         cursor: u64,
         count: usize,
     ) -> Result<Page, StoreError> {
-        let mut page = Page { orders: Vec::new(), next: cursor };
+        let mut page = Page {
+            orders: Vec::new(),
+            next: cursor,
+        };
         for _ in 0..STEPS {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(page.next).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(count);
+            scan.arg(page.next)
+                .arg("MATCH")
+                .arg(self.names.all_records())
+                .arg("COUNT")
+                .arg(count);
             let (next, found) = scanned(self.send("scan", &scan).await?)?;
             page.next = next;
             for name in found {
-                let Some((partition, id)) = self.names.parse(&name) else { continue };
+                let Some((partition, id)) = self.names.parse(&name) else {
+                    continue;
+                };
                 if let Some(record) = self.look_at(partition, id).await?
                     && record.state != State::None
                     && state.is_none_or(|state| state == record.state)

@@ -64,7 +64,10 @@ pub struct Exchange {
 impl Upstream {
     /// A client without connections.
     pub fn new(config: Config) -> Upstream {
-        Upstream { config, idle: Arc::default() }
+        Upstream {
+            config,
+            idle: Arc::default(),
+        }
     }
 
     /// Sends a request whose target and `Host` are set, and waits for the head of the answer until
@@ -88,7 +91,11 @@ impl Upstream {
             };
             match sent {
                 Ok(response) => {
-                    return Ok(Exchange { response, connection, idle: self.idle.clone() });
+                    return Ok(Exchange {
+                        response,
+                        connection,
+                        idle: self.idle.clone(),
+                    });
                 }
                 Err(mut error) => match error.take_message() {
                     // The connection was gone before it took the request.
@@ -112,7 +119,10 @@ impl Upstream {
         request: Request<Payload>,
     ) -> Result<Response<Incoming>, SendError> {
         let mut connection = self.connect(true).await?;
-        connection.send_request(request).await.map_err(SendError::Broken)
+        connection
+            .send_request(request)
+            .await
+            .map_err(SendError::Broken)
     }
 
     /// An idle connection that is still good, else a fresh one.
@@ -156,13 +166,23 @@ impl Upstream {
 impl Exchange {
     /// The answer's body, to be read to its end by whoever may then give the connection back.
     pub fn into_parts(self) -> (Response<Incoming>, Reuse) {
-        (self.response, Reuse { connection: self.connection, idle: self.idle })
+        (
+            self.response,
+            Reuse {
+                connection: self.connection,
+                idle: self.idle,
+            },
+        )
     }
 
     /// The answer as a stream that gives the connection back at its end.
     pub fn streaming(self) -> Response<Payload> {
-        let Exchange { response, connection, idle } = self;
-        response.map(|body| Payload::stream_then(body, move || idle.put(connection)))
+        let Exchange {
+            response,
+            connection,
+            idle,
+        } = self;
+        response.map(|body| Payload::stream(body, None, move || idle.put(connection)))
     }
 }
 

@@ -1,0 +1,132 @@
+//! The admin plane.
+//!
+//! | call | what |
+//! |---|---|
+//! | `GET /livez` | 200 while the process runs; never asks Redis |
+//! | `GET /readyz` | 200, or 503 with the reasons |
+//! | `GET /metrics` | OpenMetrics |
+//! | `GET /admin/config` | the effective configuration, secrets masked |
+//! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, a page at a time |
+//! | `GET /admin/orders/{route}/{key}?scope=` | one order with its history |
+//!
+//! The first three are open. The rest needs the bearer token; where none is configured, it answers
+//! loopback only.
+
+mod authorize;
+mod orders;
+mod ready;
+
+use crate::answer;
+use crate::answer::problem::{Name, Problem};
+use crate::config::Config;
+use crate::payload::Payload;
+use crate::route::Routes;
+use crate::store::Store;
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tower::util::{BoxCloneSyncService, ServiceExt};
+
+/// What the admin plane asks.
+#[derive(Clone)]
+pub struct Admin {
+    /// What is in force.
+    pub config: Config,
+    /// The routes in force.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// Where orders are.
+    pub store: Arc<Store>,
+    /// What is counted.
+    pub registry: Arc<Registry>,
+    /// Cancelled once the data plane drains.
+    pub draining: CancellationToken,
+}
+
+/// The plane's service.
+pub fn service(
+    admin: Admin,
+) -> impl Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible, Future: Send>
++ Clone
++ Send {
+    let admin = Arc::new(admin);
+    BoxCloneSyncService::new(
+        tower::service_fn(move |request: Request<Incoming>| {
+            let admin = admin.clone();
+            async move {
+                Ok(admin
+                    .answer(request)
+                    .await
+                    .unwrap_or_else(Problem::into_response))
+            }
+        })
+        .map_err(|never: Infallible| never),
+    )
+}
+
+impl Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Payload>, Problem> {
+        let path = request.uri().path();
+        if let Some(rest) = path.strip_prefix("/admin/") {
+            self.authorize(&request)?;
+            let parts: Vec<&str> = rest.split('/').collect();
+            return match (request.method(), parts.as_slice()) {
+                (&Method::GET, ["config"]) => Ok(self.show_config()),
+                (&Method::GET, ["orders"]) => self.list_orders(&request).await,
+                (&Method::GET, ["orders", route, key]) => {
+                    self.show_order(route, key, &request).await
+                }
+                _ => Err(nothing_here()),
+            };
+        }
+        match (request.method(), path) {
+            (&Method::GET | &Method::HEAD, "/livez") => Ok(answer::text(StatusCode::OK, "ok\n")),
+            (&Method::GET | &Method::HEAD, "/readyz") => Ok(self.ready().await),
+            (&Method::GET, "/metrics") => Ok(self.show_metrics()),
+            _ => Err(nothing_here()),
+        }
+    }
+
+    fn show_config(&self) -> Response<Payload> {
+        let variables: Map<String, Value> = self
+            .config
+            .shown
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().into()))
+            .collect();
+        let routes: Vec<Value> = self
+            .routes
+            .load()
+            .0
+            .iter()
+            .map(|route| json!({"name": &*route.name, "path": route.path.as_str()}))
+            .collect();
+        answer::json(
+            StatusCode::OK,
+            &json!({"variables": variables, "routes": routes}),
+        )
+    }
+
+    fn show_metrics(&self) -> Response<Payload> {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        let mut response = answer::text(StatusCode::OK, text);
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        );
+        response
+    }
+}
+
+fn nothing_here() -> Problem {
+    Problem::new(Name::NotFound, "The admin plane has no such endpoint.")
+}

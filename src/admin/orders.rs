@@ -1,0 +1,100 @@
+//! Orders as an operator sees them.
+
+use super::Admin;
+use crate::answer;
+use crate::answer::document;
+use crate::answer::problem::{Name, Problem};
+use crate::model::form;
+use crate::model::identity::Order;
+use crate::model::key::Key;
+use crate::model::order::State;
+use crate::payload::Payload;
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+/// Orders on one page, unless `limit` says otherwise, and at the most.
+const PAGE: usize = 50;
+const LONGEST_PAGE: usize = 1000;
+
+impl Admin {
+    pub(super) async fn list_orders(
+        &self,
+        request: &Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        let state = match parameter(request, "state")? {
+            None => None,
+            Some(word) => match State::from_word(&word) {
+                Some(state) if state != State::None => Some(state),
+                _ => return Err(bad("state: no such state.")),
+            },
+        };
+        let cursor = number(request, "cursor")?.unwrap_or(0);
+        let limit = number(request, "limit")?.unwrap_or(PAGE as u64);
+        let limit = usize::try_from(limit)
+            .unwrap_or(LONGEST_PAGE)
+            .clamp(1, LONGEST_PAGE);
+        let page = self
+            .store
+            .orders(state, cursor, limit)
+            .await
+            .map_err(|_| away())?;
+        let orders: Vec<Value> = page.orders.iter().map(document::for_operator).collect();
+        // Scanning ends where it began: there is no next page then.
+        let next = (page.next != 0).then_some(page.next);
+        Ok(answer::json(
+            StatusCode::OK,
+            &json!({"orders": orders, "next": next}),
+        ))
+    }
+
+    pub(super) async fn show_order(
+        &self,
+        route: &str,
+        key: &str,
+        request: &Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        let absent = || Problem::new(Name::NotFound, "No such order.");
+        let key = percent_decode_str(key)
+            .decode_utf8()
+            .map_err(|_| absent())?;
+        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let scope = parameter(request, "scope")?.unwrap_or_default();
+        // Not only routes in force: an order may outlive its route's name.
+        let order = Order::new(route.into(), &scope, key);
+        let record = self
+            .store
+            .look(&order)
+            .await
+            .map_err(|_| away())?
+            .ok_or_else(absent)?;
+        Ok(answer::json(
+            StatusCode::OK,
+            &document::for_operator(&record),
+        ))
+    }
+}
+
+fn parameter(request: &Request<Incoming>, name: &str) -> Result<Option<String>, Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    let value = form::field(query.as_bytes(), name).map_err(|error| bad(&error.to_string()))?;
+    Ok(value.filter(|value| !value.is_empty()))
+}
+
+fn number(request: &Request<Incoming>, name: &str) -> Result<Option<u64>, Problem> {
+    parameter(request, name)?
+        .map(|text| {
+            text.parse()
+                .map_err(|_| bad(&format!("{name}: expected a whole number.")))
+        })
+        .transpose()
+}
+
+fn bad(detail: &str) -> Problem {
+    Problem::new(Name::BadRequest, detail.to_owned())
+}
+
+fn away() -> Problem {
+    Problem::new(Name::StoreUnavailable, "Redis gave no usable answer.")
+}

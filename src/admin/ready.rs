@@ -1,0 +1,35 @@
+//! Whether payments can be taken, and why not.
+
+use super::Admin;
+use crate::answer;
+use crate::payload::Payload;
+use crate::route::RedisDown;
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+impl Admin {
+    pub(super) async fn ready(&self) -> Response<Payload> {
+        let mut reasons = Vec::new();
+        if self.draining.is_cancelled() {
+            reasons.push("draining".to_owned());
+        }
+        // Where every route would let payments through without Redis, its absence is no reason.
+        let routes = self.routes.load();
+        if routes
+            .0
+            .iter()
+            .any(|route| route.tuning.redis_down == RedisDown::Reject)
+            && let Err(error) = self.store.ping().await
+        {
+            reasons.push(error.to_string());
+        }
+        let status = match reasons.is_empty() {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        answer::json(
+            status,
+            &json!({"ready": reasons.is_empty(), "reasons": reasons}),
+        )
+    }
+}

@@ -1,0 +1,84 @@
+//! The order document (contract, section 5).
+
+use crate::model::response::Kept;
+use crate::store::record::{Record, Transition};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use humantime::format_rfc3339_millis;
+use hyper::header::HeaderMap;
+use serde_json::{Map, Value, json};
+use std::time::SystemTime;
+
+/// An order as its caller sees it.
+pub fn of(record: &Record) -> Value {
+    let mut document = json!({
+        "route": record.route,
+        "key": record.key,
+        "state": record.state.word(),
+        "attempts": record.attempts,
+        "fence": record.fence,
+        "created_at": time(record.created),
+        "updated_at": time(record.updated),
+        "expires_at": time(record.expires),
+    });
+    if let Kept::Response(response) = &record.kept {
+        let (body, encoding) = match std::str::from_utf8(&response.body) {
+            Ok(text) => (text.to_owned(), "utf8"),
+            Err(_) => (STANDARD.encode(&response.body), "base64"),
+        };
+        document["response"] = json!({
+            "status": response.status.as_u16(),
+            "headers": headers(&response.headers),
+            "body": body,
+            "body_encoding": encoding,
+        });
+    }
+    document
+}
+
+/// An order as an operator sees it: with its scope and its history.
+pub fn for_operator(record: &Record) -> Value {
+    let mut document = of(record);
+    document["scope"] = record.scope.as_str().into();
+    document["history"] = record.history.iter().map(transition).collect();
+    document
+}
+
+fn transition(line: &Transition) -> Value {
+    json!({
+        "at": format_rfc3339_millis(line.at).to_string(),
+        "from": line.from,
+        "to": line.to,
+        "by": line.by,
+        "why": line.why,
+    })
+}
+
+/// A header that occurs once is a text, one that occurs more often a list of texts.
+fn headers(headers: &HeaderMap) -> Value {
+    let mut map = Map::new();
+    for name in headers.keys() {
+        let mut texts: Vec<Value> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| {
+                String::from_utf8_lossy(value.as_bytes())
+                    .into_owned()
+                    .into()
+            })
+            .collect();
+        let value = if texts.len() == 1 {
+            texts.remove(0)
+        } else {
+            Value::Array(texts)
+        };
+        map.insert(name.as_str().to_owned(), value);
+    }
+    Value::Object(map)
+}
+
+/// A time in RFC 3339, in UTC.
+pub fn time(time: Option<SystemTime>) -> Value {
+    time.map_or(Value::Null, |time| {
+        format_rfc3339_millis(time).to_string().into()
+    })
+}

@@ -1,0 +1,319 @@
+//! Config -> everything that runs: threads, stacks, listeners, workers, and their common end.
+//!
+//! One current-thread runtime per core, each with a listener of its own on the shared port
+//! (`SO_REUSEPORT`), its own connection to Redis and its own connections upstream: nothing a
+//! request needs is shared between threads but counters. One runtime more serves the admin plane
+//! and the workers, so that neither a flood of payments nor a drain keeps anybody from asking how
+//! we are.
+
+use crate::admin::{self, Admin};
+use crate::config::{Config, Environment};
+use crate::guard::{Guard, GuardMetrics};
+use crate::http::trace::HttpMetrics;
+use crate::http::{self, Plane};
+use crate::model::identity::AttemptIds;
+use crate::route::Routes;
+use crate::serve;
+use crate::store::link::Link;
+use crate::store::settled::Waiters;
+use crate::store::{self, Store, StoreMetrics};
+use crate::upstream::{self, Upstream};
+use crate::worker::reload;
+use crate::worker::survey::{SurveyMetrics, Surveyor};
+use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{JoinHandle, available_parallelism};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why the sidecar could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{0} cannot be listened on: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The URL of Redis cannot be used.
+    #[error("REDIS_URL cannot be used")]
+    Redis,
+    /// No random bits.
+    #[error("the system has no randomness to give: {0}")]
+    Random(getrandom::Error),
+    /// A thread or a runtime could not be made.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What all threads share.
+#[derive(Clone)]
+struct Shared {
+    config: Config,
+    routes: Arc<ArcSwap<Routes>>,
+    places: Arc<Semaphore>,
+    waiters: Arc<Waiters>,
+    attempts: Arc<AttemptIds>,
+    client: redis::Client,
+    by: String,
+    store_metrics: StoreMetrics,
+    guard_metrics: GuardMetrics,
+    http_metrics: HttpMetrics,
+    stop: CancellationToken,
+}
+
+/// Runs the sidecar until `stop`, and then for as long as draining may take.
+///
+/// # Errors
+/// When it could not start.
+pub fn run(
+    config: Config,
+    environment: &dyn Environment,
+    stop: CancellationToken,
+    ready: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<(), StartError> {
+    let mut registry = Registry::with_prefix("onceward");
+    let survey_metrics = SurveyMetrics::new(&mut registry);
+    let client = redis::Client::open(config.redis_url.as_str()).map_err(|_| StartError::Redis)?;
+    let shared = Shared {
+        routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
+        places: Arc::new(Semaphore::new(config.max_in_flight)),
+        waiters: Arc::default(),
+        attempts: Arc::new(AttemptIds::new().map_err(StartError::Random)?),
+        client,
+        by: replica_name(),
+        store_metrics: StoreMetrics::new(&mut registry),
+        guard_metrics: GuardMetrics::new(&mut registry),
+        http_metrics: HttpMetrics::new(&mut registry),
+        stop: stop.clone(),
+        config,
+    };
+    let config = &shared.config;
+    let listeners = listen(
+        config.listen,
+        available_parallelism().map_or(1, usize::from),
+    )?;
+    let admin_listener = bound(config.admin_listen)?;
+    let addresses = (address(&listeners[0]), address(&admin_listener));
+    let threads = start_threads(&shared, listeners)?;
+    ready(addresses.0, addresses.1);
+
+    runtime()?.block_on(async {
+        let store = Arc::new(shared.store(shared.link())?);
+        let surveyor = Surveyor {
+            store: store.clone(),
+            keep: unknown_ttl(&shared.routes.load()),
+            metrics: survey_metrics,
+            guard: shared.guard_metrics.clone(),
+        };
+        let admin = Admin {
+            config: config.clone(),
+            routes: shared.routes.clone(),
+            store: store.clone(),
+            registry: Arc::new(registry),
+            draining: stop.clone(),
+        };
+        let over = CancellationToken::new();
+        let limits = serve::Config {
+            header_timeout: config.header_timeout,
+        };
+        let admin = serve::serve(admin_listener, limits, admin::service(admin), over.clone());
+        let listening =
+            shared
+                .waiters
+                .listen(shared.client.clone(), store.names().clone(), over.clone());
+        let reloading = async {
+            if let Some(file) = &config.routes_file {
+                reload::watch(file, environment, &shared.routes, over.clone()).await;
+            }
+        };
+        let ending = async {
+            threads.ended().await;
+            over.cancel();
+        };
+        // The admin plane answers to the last: a drain can be watched.
+        let (served, ..) = tokio::join!(
+            admin,
+            listening,
+            reloading,
+            surveyor.run(over.clone()),
+            ending
+        );
+        Ok(served?)
+    })
+}
+
+impl Shared {
+    fn link(&self) -> Arc<Link> {
+        Arc::new(Link::new(self.client.clone(), self.config.redis_timeout))
+    }
+
+    fn store(&self, link: Arc<Link>) -> Result<Store, StartError> {
+        let config = store::Config {
+            url: self.config.redis_url.clone(),
+            timeout: self.config.redis_timeout,
+            namespace: self.config.namespace.clone(),
+            wait_replicas: self.config.redis_wait_replicas,
+            wait_timeout: self.config.redis_wait_timeout,
+            by: self.by.clone(),
+            secrets: self.config.secrets.clone(),
+        };
+        Store::new(config, link, self.store_metrics.clone()).map_err(|_| StartError::Redis)
+    }
+
+    /// One thread's data plane: its guard, and the plane around it.
+    fn plane(&self, link: Arc<Link>) -> Result<Plane, StartError> {
+        let upstream = upstream::Config {
+            authority: self.config.upstream.clone(),
+            connect_timeout: self.config.upstream_connect_timeout,
+        };
+        let guard = Guard {
+            store: Arc::new(self.store(link)?),
+            upstream: Arc::new(Upstream::new(upstream)),
+            waiters: self.waiters.clone(),
+            attempts: self.attempts.clone(),
+            redis_timeout: self.config.redis_timeout,
+            running: TaskTracker::new(),
+            metrics: self.guard_metrics.clone(),
+            leftovers: Default::default(),
+        };
+        Ok(Plane {
+            config: http::Config {
+                prefix: self.config.prefix.clone(),
+                replay_header: self.config.replay_header.clone(),
+                body_timeout: self.config.body_timeout,
+                upstream_timeout: self.config.upstream_timeout,
+                upstream: self.config.upstream.clone(),
+            },
+            routes: self.routes.clone(),
+            secrets: self.config.secrets.clone(),
+            guard: Arc::new(guard),
+            places: self.places.clone(),
+            metrics: self.http_metrics.clone(),
+        })
+    }
+
+    /// What one data thread does all its life.
+    async fn serve(&self, listener: TcpListener, link: Arc<Link>) -> Result<(), StartError> {
+        let plane = Arc::new(self.plane(link)?);
+        let running = plane.guard.running.clone();
+        let limits = serve::Config {
+            header_timeout: self.config.header_timeout,
+        };
+        let serving = serve::serve(listener, limits, http::stack(plane), self.stop.clone());
+        let draining = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(self.config.drain_timeout).await;
+        };
+        tokio::select! {
+            served = async {
+                serving.await?;
+                // Attempts whose callers have left, outcomes still to be stored.
+                running.close();
+                running.wait().await;
+                Ok(())
+            } => served,
+            () = draining => {
+                tracing::warn!(unfinished = running.len(), "draining took too long");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The data threads.
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    any_left: CancellationToken,
+}
+
+impl Threads {
+    /// Until the last of them ended.
+    async fn ended(self) {
+        self.any_left.cancelled().await;
+        for handle in self.handles {
+            // It has nothing more to do than return; a panic in it was told by the panic itself.
+            let _ = handle.join();
+        }
+    }
+}
+
+fn start_threads(shared: &Shared, listeners: Vec<TcpListener>) -> Result<Threads, StartError> {
+    let links: Vec<_> = match shared.config.redis_pool_size {
+        0 => listeners.iter().map(|_| shared.link()).collect(),
+        size => (0..size).map(|_| shared.link()).collect(),
+    };
+    let any_left = CancellationToken::new();
+    let left = Arc::new(AtomicUsize::new(listeners.len()));
+    let mut handles = Vec::with_capacity(listeners.len());
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let (shared, link) = (shared.clone(), links[index % links.len()].clone());
+        let (left, any_left) = (left.clone(), any_left.clone());
+        let runtime = runtime()?;
+        let thread = move || {
+            if let Err(error) = runtime.block_on(shared.serve(listener, link)) {
+                tracing::error!(%error, "a data thread ended");
+            }
+            // Tasks that did not end in time are dropped here; their orders lapse to unknown.
+            drop(runtime);
+            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                any_left.cancel();
+            }
+        };
+        handles.push(
+            std::thread::Builder::new()
+                .name(format!("data-{index}"))
+                .spawn(thread)?,
+        );
+    }
+    Ok(Threads { handles, any_left })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// As many sockets on one address as there are threads.
+fn listen(address: SocketAddr, threads: usize) -> Result<Vec<TcpListener>, StartError> {
+    let first = bound(address)?;
+    // Port 0 has become a real one.
+    let address = self::address(&first);
+    let mut listeners = vec![first];
+    for _ in 1..threads {
+        listeners.push(bound(address)?);
+    }
+    Ok(listeners)
+}
+
+fn bound(address: SocketAddr) -> Result<TcpListener, StartError> {
+    serve::bind(address).map_err(|error| StartError::Listen(address, error))
+}
+
+fn address(listener: &TcpListener) -> SocketAddr {
+    // A bound socket has an address.
+    listener
+        .local_addr()
+        .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+/// How this replica signs what it writes.
+fn replica_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim().replace(' ', "-");
+    let host = if host.is_empty() { "onceward" } else { &host };
+    format!("{host}/{}", std::process::id())
+}
+
+/// The longest any route keeps what nobody could resolve.
+fn unknown_ttl(routes: &Routes) -> Duration {
+    routes
+        .0
+        .iter()
+        .map(|route| route.tuning.unknown_ttl)
+        .max()
+        .unwrap_or_default()
+}

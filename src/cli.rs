@@ -1,0 +1,188 @@
+//! The commands: serve, check, doctor, dev.
+
+use crate::config::{Config, Problems, Process};
+use crate::doctor::{self, Patient};
+use crate::{app, dev, telemetry};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Bad usage or a bad configuration (sysexits.h: EX_USAGE).
+const USAGE: u8 = 64;
+
+/// Makes payments happen once: a reverse-proxy sidecar in front of a payment service.
+///
+/// It is configured by environment variables that begin with ONCEWARD_; `onceward check` prints
+/// them all.
+#[derive(Parser)]
+#[command(name = "onceward", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the sidecar (what happens without a command)
+    Serve,
+    /// Print the effective configuration, secrets masked; exit 64 when it is bad
+    Check,
+    /// Examine Redis: may money rest on it? Exit 1 when something fails
+    Doctor,
+    /// Run everything on this machine: a private redis-server, the sandbox payment service, the
+    /// sidecar on 127.0.0.1:1234
+    Dev,
+    /// Run the sandbox payment service alone
+    #[command(hide = true)]
+    Sandbox(dev::SandboxArgs),
+}
+
+/// Runs the command that was typed; its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => configured(serve),
+        Command::Check => configured(check),
+        Command::Doctor => configured(doctor),
+        Command::Dev => dev::main(),
+        Command::Sandbox(arguments) => dev::sandbox(arguments),
+    }
+}
+
+/// Runs a command that needs a good configuration.
+fn configured(command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::load(&Process) {
+        Ok(config) => command(config),
+        Err(Problems(problems)) => {
+            eprintln!(
+                "onceward: the configuration has {} problem(s):",
+                problems.len()
+            );
+            for problem in problems {
+                eprintln!("  {problem}");
+            }
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    if let Err(error) = telemetry::start(&config.log, config.log_format) {
+        eprintln!("onceward: logging could not be started: {error}");
+        return ExitCode::FAILURE;
+    }
+    for name in &config.strangers {
+        tracing::warn!(name, "this variable has our prefix and means nothing");
+    }
+    if config.faults {
+        tracing::warn!("ONCEWARD_FAULTS is on: never in front of real money");
+    }
+    let stop = CancellationToken::new();
+    if let Err(error) = stop_on_signals(&stop) {
+        tracing::error!(%error, "signals cannot be listened to");
+        return ExitCode::FAILURE;
+    }
+    let listening = |data: std::net::SocketAddr, admin: std::net::SocketAddr| {
+        tracing::info!(%data, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
+    };
+    match app::run(config, &Process, stop, listening) {
+        Ok(()) => {
+            tracing::info!("drained");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(%error, "the sidecar could not start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(config: Config) -> ExitCode {
+    for (name, value) in &config.shown {
+        println!("{name}={value}");
+    }
+    for name in &config.strangers {
+        eprintln!("warning: {name} has our prefix and means nothing");
+    }
+    ExitCode::SUCCESS
+}
+
+fn doctor(config: Config) -> ExitCode {
+    let lock_ttl = config
+        .routes
+        .0
+        .iter()
+        .map(|route| route.tuning.lock_ttl)
+        .min();
+    let patient = Patient {
+        redis_url: &config.redis_url,
+        timeout: config.redis_timeout,
+        namespace: &config.namespace,
+        wait_replicas: config.redis_wait_replicas,
+        cluster_mode: false,
+        secret_set: config.secrets.is_keyed(),
+        lock_ttl: lock_ttl.unwrap_or_default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let report = runtime.block_on(doctor::examine(patient));
+            print!("{report}");
+            if report.failed() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+        Err(error) => {
+            eprintln!("onceward: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT drains; a second one ends the process where it stands.
+fn stop_on_signals(stop: &CancellationToken) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
+    let stop = stop.clone();
+    let waiting = async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        tracing::info!("draining");
+        stop.cancel();
+        next().await;
+        tracing::warn!("a second signal: ending at once");
+        std::process::exit(1);
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || runtime.block_on(waiting))
+        .map(drop)
+}

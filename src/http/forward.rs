@@ -1,0 +1,80 @@
+//! A request's head as it goes upstream: its own, less what belongs to the connection it came on,
+//! less what only Onceward may say, plus where it came from.
+
+use super::{Config, Peer};
+use crate::model::response::is_hop_by_hop;
+use hyper::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::{Uri, Version, header};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Rewrites a head for upstream. `upgrade` keeps the wish to change protocols.
+pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool) {
+    let wish = head.headers.get(UPGRADE).filter(|_| upgrade).cloned();
+    let own = |name: &HeaderName| {
+        name.as_str().starts_with("onceward-") || *name == config.replay_header || *name == EXPECT
+    };
+    let gone: Vec<_> = head
+        .headers
+        .keys()
+        .filter(|name| own(name) || is_hop_by_hop(&head.headers, name))
+        .cloned()
+        .collect();
+    for name in gone {
+        head.headers.remove(name);
+    }
+    if let Some(wish) = wish {
+        head.headers.insert(UPGRADE, wish);
+        head.headers
+            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    forwarded(head);
+    if !head.headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(&config.upstream)
+    {
+        head.headers.insert(HOST, host);
+    }
+    // Origin form: the host stands in Host.
+    if head.uri.authority().is_some() {
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        head.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/"));
+    }
+    head.version = Version::HTTP_11;
+}
+
+/// Whether a request asks to change protocols.
+pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE)
+}
+
+/// Whether a request announces trailers.
+pub(super) fn announces_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRAILER)
+}
+
+fn forwarded(head: &mut Parts) {
+    if let Some(peer) = head.extensions.get::<Peer>() {
+        let ip = peer.ip.to_string();
+        let before = head.headers.get_all(&FORWARDED_FOR).iter();
+        let mut all: Vec<&str> = before.filter_map(|value| value.to_str().ok()).collect();
+        all.push(&ip);
+        if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {
+            head.headers.insert(FORWARDED_FOR, all);
+        }
+    }
+    if !head.headers.contains_key(&FORWARDED_PROTO) {
+        head.headers
+            .insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !head.headers.contains_key(&FORWARDED_HOST)
+        && let Some(host) = head.headers.get(HOST).cloned()
+    {
+        head.headers.insert(FORWARDED_HOST, host);
+    }
+}

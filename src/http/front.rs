@@ -1,0 +1,85 @@
+//! Who answers: Onceward itself, a protected route, or the payment service without our doing.
+
+use super::{Answering, Plane};
+use crate::answer::problem::{Name, Problem};
+use crate::model::path::normal;
+use crate::payload::Payload;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower::Service;
+
+/// The innermost service.
+#[derive(Clone)]
+pub(super) struct Front {
+    plane: Arc<Plane>,
+}
+
+impl Front {
+    pub(super) fn new(plane: Arc<Plane>) -> Front {
+        Front { plane }
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Payload>;
+    type Error = Problem;
+    type Future = Answering<Response<Payload>, Problem>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Problem>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(self.plane.clone().answer(request))
+    }
+}
+
+impl Plane {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        // `OPTIONS *` speaks of the server, not of a path.
+        if request.uri().path() == "*" {
+            return self.pass(request).await;
+        }
+        let target = request.uri().clone();
+        let Some(path) = normal(target.path()) else {
+            let detail = "The path has a spelling that could be read in two ways.";
+            return Err(Problem::new(Name::BadRequest, detail).closing());
+        };
+        if let Some(rest) = path.strip_prefix(self.config.prefix.as_str())
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return self.own(rest, request).await;
+        }
+        let routes = self.routes.load_full();
+        match routes.find(request.method(), &path) {
+            Some((route, params)) => self.protected(route, &params, request).await,
+            None => self.pass(request).await,
+        }
+    }
+
+    /// The reserved prefix; `rest` is what follows it.
+    async fn own(
+        &self,
+        rest: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        let parts: Vec<&str> = rest.split('/').skip(1).collect();
+        match (request.method().as_str(), parts.as_slice()) {
+            ("POST", ["tokens"]) => self.issue_token(request).await,
+            ("GET", ["orders", route, key]) => self.show_order(route, key, request).await,
+            (_, ["tokens"] | ["orders", _, _]) => Err(Problem::new(
+                Name::MethodNotAllowed,
+                "Tokens take POST, orders take GET.",
+            )),
+            _ => Err(Problem::new(
+                Name::NotFound,
+                "Onceward has no such endpoint.",
+            )),
+        }
+    }
+}

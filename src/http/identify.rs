@@ -1,0 +1,215 @@
+//! Which order a request is about, and what exactly it asks: key, scope, caller, fingerprint,
+//! token.
+
+use super::Plane;
+use crate::answer::problem::{Name, Problem};
+use crate::model::identity::Order;
+use crate::model::key::Key;
+use crate::model::path::Params;
+use crate::model::seal::{Digest, Secrets};
+use crate::model::source::{BadValue, View, is_form, is_json};
+use crate::model::token::{self, Presented};
+use crate::model::{form, json};
+use crate::route::{Fingerprint, Route, TokenUse};
+use hyper::header::{HeaderMap, HeaderName};
+use hyper::http::request::Parts;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A request as the guard needs it.
+pub(super) struct Identity {
+    pub(super) order: Order,
+    pub(super) fingerprints: String,
+    pub(super) callers: String,
+    pub(super) token: Option<Presented>,
+}
+
+impl Plane {
+    /// Identifies a request; `None` when it carries no key and needs none.
+    pub(super) fn identify(
+        &self,
+        route: &Arc<Route>,
+        params: &Params<'_>,
+        head: &Parts,
+        body: &[u8],
+    ) -> Result<Option<Identity>, Problem> {
+        let Some(key) = key(route, params, head, body)? else {
+            return Ok(None);
+        };
+        let scope = scope(route, &head.headers)?;
+        let callers = callers(&self.secrets, route, &head.headers);
+        let fingerprints = fingerprints(&self.secrets, route, head, body)?;
+        let token = presented(route, &head.headers)?;
+        let order = Order::new(route.name.clone(), &scope, key);
+        Ok(Some(Identity {
+            order,
+            fingerprints,
+            callers,
+            token,
+        }))
+    }
+}
+
+/// The key, from the first source that has one.
+fn key(
+    route: &Route,
+    params: &Params<'_>,
+    head: &Parts,
+    body: &[u8],
+) -> Result<Option<Key>, Problem> {
+    let query = head.uri.query().unwrap_or_default();
+    let view = View {
+        headers: &head.headers,
+        query,
+        params: Some(params),
+        body,
+    };
+    for source in &route.tuning.key {
+        let key = source.key(&view).map_err(|error| match error {
+            // The connection is left in a known state, but what came over it was not JSON at all.
+            BadValue::Body(_) => Problem::new(Name::BadRequest, error.to_string()).closing(),
+            error => Problem::new(Name::KeyInvalid, error.to_string()),
+        })?;
+        if key.is_some() {
+            return Ok(key);
+        }
+    }
+    if route.tuning.key_required || route.tuning.token == TokenUse::Required {
+        let sources: Vec<_> = route.tuning.key.iter().map(ToString::to_string).collect();
+        let detail = format!("Looked in {}.", sources.join(", "));
+        return Err(Problem::new(Name::KeyMissing, detail));
+    }
+    Ok(None)
+}
+
+/// The caller's partition of keys.
+pub(super) fn scope(route: &Route, headers: &HeaderMap) -> Result<String, Problem> {
+    let mut scope = String::new();
+    for name in &route.tuning.scope {
+        let mut lines = headers.get_all(name).iter();
+        let value = lines.next().map_or(Ok(""), |line| line.to_str());
+        let (Ok(value), None) = (value, lines.next()) else {
+            let detail = "A header that partitions keys occurs twice or is not plain ASCII.";
+            return Err(Problem::new(Name::BadRequest, detail));
+        };
+        if !scope.is_empty() || name != &route.tuning.scope[0] {
+            scope.push('\n');
+        }
+        scope.push_str(value);
+    }
+    Ok(scope)
+}
+
+/// Digests of who asks, one per secret.
+pub(super) fn callers(secrets: &Secrets, route: &Route, headers: &HeaderMap) -> String {
+    joined(&secrets.digests("caller", &caller_parts(route, headers)))
+}
+
+/// Digests of what is asked, one per secret.
+fn fingerprints(
+    secrets: &Secrets,
+    route: &Route,
+    head: &Parts,
+    body: &[u8],
+) -> Result<String, Problem> {
+    let mut parts = caller_parts(route, &head.headers);
+    let (query, meat);
+    if route.tuning.fingerprint != Fingerprint::Off {
+        query = without_ignored(route, head.uri.query().unwrap_or_default());
+        meat = substance(route, &head.headers, body)?;
+        parts.push(head.method.as_str().as_bytes());
+        parts.push(head.uri.path().as_bytes());
+        parts.push(&query);
+        parts.push(&meat);
+    }
+    Ok(joined(&secrets.digests("request", &parts)))
+}
+
+fn caller_parts<'a>(route: &'a Route, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(8);
+    let named = |name: &'a HeaderName| {
+        headers
+            .get_all(name)
+            .iter()
+            .map(move |value| (name.as_str().as_bytes(), value.as_bytes()))
+    };
+    for (name, value) in route.tuning.caller.iter().flat_map(named) {
+        parts.extend([name, value]);
+    }
+    // Sets the caller's headers apart from what follows, however many there are.
+    parts.push(b"");
+    parts
+}
+
+fn without_ignored<'a>(route: &Route, query: &'a str) -> Cow<'a, [u8]> {
+    match route.tuning.fingerprint_ignore.is_empty() {
+        true => Cow::Borrowed(query.as_bytes()),
+        false => Cow::Owned(form::without(
+            query.as_bytes(),
+            &route.tuning.fingerprint_ignore,
+        )),
+    }
+}
+
+/// The part of a body that must be the same in a retry.
+fn substance<'a>(
+    route: &Route,
+    headers: &HeaderMap,
+    body: &'a [u8],
+) -> Result<Cow<'a, [u8]>, Problem> {
+    let ignore = &route.tuning.fingerprint_ignore;
+    let as_json = route.tuning.fingerprint == Fingerprint::Json;
+    if body.is_empty() || (!as_json && ignore.is_empty()) {
+        return Ok(Cow::Borrowed(body));
+    }
+    if is_form(headers) && !ignore.is_empty() {
+        return Ok(Cow::Owned(form::without(body, ignore)));
+    }
+    match json::canonical(body, ignore) {
+        Ok(canonical) => Ok(Cow::Owned(canonical)),
+        Err(error) if is_json(headers) => {
+            let detail = format!("The body cannot be read: {error}");
+            Err(Problem::new(Name::BadRequest, detail).closing())
+        }
+        // What does not claim to be JSON is taken as the bytes it is.
+        Err(_) => Ok(Cow::Borrowed(body)),
+    }
+}
+
+fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Problem> {
+    if route.tuning.token == TokenUse::Off {
+        return Ok(None);
+    }
+    let mut lines = headers.get_all(token::HEADER).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) if route.tuning.token == TokenUse::Optional => Ok(None),
+        (None, _) => Err(Problem::new(
+            Name::TokenMissing,
+            "Fetch a token and send it as Payment-Token.",
+        )),
+        (Some(line), None) => match Presented::parse(line.as_bytes()) {
+            Some(presented) => Ok(Some(presented)),
+            None => Err(Problem::of(
+                crate::guard::Refusal::TokenInvalid,
+                crate::model::order::State::Unknown,
+            )),
+        },
+        (Some(_), Some(_)) => Err(Problem::new(
+            Name::BadRequest,
+            "More than one Payment-Token.",
+        )),
+    }
+}
+
+fn joined(digests: &[Digest]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(digests.len() * 44);
+    for digest in digests {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{digest}");
+    }
+    text
+}

@@ -1,0 +1,88 @@
+//! The data plane: from a request off the wire to the answer that goes back.
+//!
+//! The stack, from the outside in, and why each layer stands where it does:
+//!
+//! 1. [`trace`]: outermost, so that every answer is counted, refusals too.
+//! 2. [`problems`]: turns problems into answers; above it nothing can fail any more.
+//! 3. [`screen`]: what could be read in two ways is refused before anybody reads it.
+//! 4. [`front`]: decides who answers: Onceward itself ([`tokens`], [`orders`]), a protected route
+//!    ([`protected`]), or the payment service without our doing ([`pass`]).
+
+pub mod forward;
+pub mod front;
+mod identify;
+mod orders;
+mod pass;
+mod problems;
+mod protected;
+mod read_body;
+mod screen;
+mod tokens;
+pub mod trace;
+
+use crate::guard::Guard;
+use crate::model::seal::Secrets;
+use crate::payload::Payload;
+use crate::route::Routes;
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::header::HeaderName;
+use hyper::{Request, Response};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tower::{Service, ServiceBuilder};
+use trace::HttpMetrics;
+
+/// What the data plane needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Path prefix of Onceward's own endpoints.
+    pub prefix: String,
+    /// Name of the replay marker.
+    pub replay_header: HeaderName,
+    /// How long a caller may take for a protected body, or between two pieces of another.
+    pub body_timeout: Duration,
+    /// How long the payment service may take to answer what is not protected.
+    pub upstream_timeout: Duration,
+    /// `host:port` of the payment service, for requests that name no host.
+    pub upstream: String,
+}
+
+/// What the layers share, per thread.
+pub struct Plane {
+    /// What it needs to know.
+    pub config: Config,
+    /// The routes in force.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// Keys fingerprints are made with.
+    pub secrets: Arc<Secrets>,
+    /// The thread's guard.
+    pub guard: Arc<Guard>,
+    /// Places for protected requests, of the whole process.
+    pub places: Arc<Semaphore>,
+    /// What is counted.
+    pub metrics: HttpMetrics,
+}
+
+/// What is known of the connection a request came on; serve puts it into every request.
+pub use crate::serve::Connection as Peer;
+
+/// A boxed future, as the layers return it.
+type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// Composes the stack: the data plane's service, cloned for every connection of its thread.
+pub fn stack(
+    plane: Arc<Plane>,
+) -> impl Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    ServiceBuilder::new()
+        .layer(trace::TraceLayer::new(plane.metrics.clone()))
+        .layer(problems::ProblemsLayer)
+        .layer(screen::ScreenLayer)
+        .service(front::Front::new(plane))
+}

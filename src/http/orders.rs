@@ -1,0 +1,98 @@
+//! `GET <prefix>/orders/{route}/{key}`: where an order stands, for the caller that made it.
+
+use super::Plane;
+use super::identify::{callers, scope};
+use crate::answer;
+use crate::answer::document;
+use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::model::identity::Order;
+use crate::model::key::Key;
+use crate::payload::Payload;
+use crate::store::record::Record;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest a caller may have us wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How often a waiting caller's order is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+impl Plane {
+    pub(super) async fn show_order(
+        &self,
+        route: &str,
+        key: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        // Whether it is unknown, expired or somebody else's: one answer.
+        let absent = || Problem::new(Name::NotFound, "No such order of yours.");
+        let route = self
+            .routes
+            .load()
+            .named(route)
+            .cloned()
+            .ok_or_else(absent)?;
+        let key = percent_decode_str(key)
+            .decode_utf8()
+            .map_err(|_| absent())?;
+        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let headers = request.headers();
+        let order = Order::new(route.name.clone(), &scope(&route, headers)?, key);
+        let callers = callers(&self.secrets, &route, headers);
+        let until = Instant::now() + wish_to_wait(headers);
+        let record = loop {
+            let record = self.look(&order).await?.ok_or_else(absent)?;
+            if !callers.split(',').any(|caller| caller == record.caller) {
+                return Err(absent());
+            }
+            if record.state.is_final() || Instant::now() >= until {
+                break record;
+            }
+            tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
+        };
+        let mut response = answer::json(StatusCode::OK, &document::of(&record));
+        let headers = response.headers_mut();
+        headers.insert(STATE, HeaderValue::from_static(record.state.word()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let told = Told {
+            route: Some(route.name.clone()),
+            outcome: "order",
+        };
+        response.extensions_mut().insert(told);
+        Ok(response)
+    }
+
+    async fn look(&self, order: &Order) -> Result<Option<Record>, Problem> {
+        self.guard.store.look(order).await.map_err(|_| {
+            Problem::new(
+                Name::StoreUnavailable,
+                "Where the order stands cannot be told. Ask again.",
+            )
+        })
+    }
+}
+
+/// `Prefer: wait=N` (RFC 7240), in seconds.
+fn wish_to_wait(headers: &HeaderMap) -> Duration {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split([',', ';']))
+        .filter_map(|wish| {
+            wish.trim()
+                .strip_prefix("wait=")?
+                .trim_matches('"')
+                .parse()
+                .ok()
+        })
+        .map(Duration::from_secs)
+        .next()
+        .unwrap_or_default()
+        .min(LONGEST_WAIT)
+}

@@ -1,0 +1,144 @@
+//! What is not protected streams through: no buffering, no Redis, other protocols tunnelled.
+
+use super::Plane;
+use super::forward::{towards_upstream, wants_upgrade};
+use crate::answer::problem::{Name, Problem, Told};
+use crate::guard::{Refusal, end_to_end};
+use crate::model::order::State;
+use crate::payload::{Payload, PayloadError};
+use crate::upstream::SendError;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::error::Error;
+use tokio_util::sync::CancellationToken;
+
+impl Plane {
+    /// Passes a request on as it comes.
+    pub(super) async fn pass(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        if wants_upgrade(request.headers()) {
+            let caller = hyper::upgrade::on(&mut request);
+            return self.tunnel(request, caller).await;
+        }
+        let (mut head, body) = request.into_parts();
+        towards_upstream(&mut head, &self.config, false);
+        // Upstream's time begins when it has all of the request.
+        let sent = CancellationToken::new();
+        let all_sent = sent.clone();
+        let body = Payload::stream(body, Some(self.config.body_timeout), move || {
+            all_sent.cancel()
+        });
+        self.send(Request::from_parts(head, body), sent).await
+    }
+
+    /// Passes on a request that was read in search of a key.
+    pub(super) async fn pass_whole(
+        &self,
+        head: Parts,
+        body: Bytes,
+    ) -> Result<Response<Payload>, Problem> {
+        let sent = CancellationToken::new();
+        sent.cancel();
+        self.send(Request::from_parts(head, Payload::Full(body)), sent)
+            .await
+    }
+
+    async fn send(
+        &self,
+        request: Request<Payload>,
+        sent: CancellationToken,
+    ) -> Result<Response<Payload>, Problem> {
+        let late = async {
+            sent.cancelled().await;
+            tokio::time::sleep(self.config.upstream_timeout).await;
+        };
+        let exchange = self
+            .guard
+            .upstream
+            .send(request, late)
+            .await
+            .map_err(problem)?;
+        Ok(passed(exchange.streaming()))
+    }
+
+    /// Passes on a request to change protocols, and everything after it when upstream agrees.
+    async fn tunnel(
+        &self,
+        request: Request<Incoming>,
+        caller: OnUpgrade,
+    ) -> Result<Response<Payload>, Problem> {
+        let (mut head, body) = request.into_parts();
+        towards_upstream(&mut head, &self.config, true);
+        let body = Payload::stream(body, Some(self.config.body_timeout), || {});
+        let sending = self
+            .guard
+            .upstream
+            .send_upgrade(Request::from_parts(head, body));
+        let mut response = tokio::time::timeout(self.config.upstream_timeout, sending)
+            .await
+            .map_err(|_| problem(SendError::Silent))?
+            .map_err(problem)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(passed(
+                response.map(|body| Payload::stream(body, None, || {})),
+            ));
+        }
+        let upstream = hyper::upgrade::on(&mut response);
+        // Not among what must end before the process may: a tunnel has no end of its own.
+        tokio::spawn(async move {
+            if let (Ok(caller), Ok(upstream)) = tokio::join!(caller, upstream) {
+                let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
+                let _ = tokio::io::copy_bidirectional(&mut caller, &mut upstream).await;
+            }
+        });
+        // The headers of a change of protocol belong to it and stay.
+        let mut response = response.map(|_| Payload::empty());
+        tell(&mut response);
+        Ok(response)
+    }
+}
+
+fn passed(mut response: Response<Payload>) -> Response<Payload> {
+    end_to_end(response.headers_mut());
+    tell(&mut response);
+    response
+}
+
+fn tell(response: &mut Response<Payload>) {
+    response.extensions_mut().insert(Told {
+        route: None,
+        outcome: "passed",
+    });
+}
+
+/// What to tell of a request that was not protected: no order's state is at stake.
+fn problem(error: SendError) -> Problem {
+    if caller_was_silent(&error) {
+        let detail = "The body did not arrive in time.";
+        return Problem::new(Name::RequestTimeout, detail).closing();
+    }
+    let refusal = match error {
+        SendError::NotSent(_) => Refusal::UpstreamUnreachable,
+        SendError::Broken(_) => Refusal::UpstreamBroken,
+        SendError::Silent => Refusal::UpstreamTimeout,
+    };
+    Problem::of(refusal, State::Unknown).stateless().closing()
+}
+
+/// Whether the exchange broke because the caller's body stopped coming.
+fn caller_was_silent(error: &SendError) -> bool {
+    let mut cause: Option<&dyn Error> = error.source();
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(PayloadError::Silent)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

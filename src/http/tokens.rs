@@ -1,0 +1,137 @@
+//! `POST <prefix>/tokens`: a right to start one payment.
+
+use super::Plane;
+use super::identify::{callers, scope};
+use super::read_body::read_body;
+use crate::answer;
+use crate::answer::problem::{Name, Problem, Told};
+use crate::model::identity::Order;
+use crate::model::key::Key;
+use crate::model::token::Token;
+use crate::payload::Payload;
+use crate::route::{Route, TokenUse};
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest request for a token.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The longest a token may be good for, whoever asks.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    route: Option<String>,
+    key: Option<Value>,
+    ttl: Option<String>,
+}
+
+impl Plane {
+    pub(super) async fn issue_token(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        let (head, body) = request.into_parts();
+        let body = read_body(body, MAX_BODY, self.config.body_timeout).await?;
+        let wish = read(&body)?;
+        let route = self.route_of(&wish)?;
+        let key = wish.key.as_ref().map(key).transpose()?;
+        let ttl = ttl(&wish, &route)?;
+        let order = match &key {
+            Some(key) => {
+                let scope = scope(&route, &head.headers)?;
+                Some(Order::new(route.name.clone(), &scope, key.clone()))
+            }
+            None => None,
+        };
+        let unavailable = |detail: &'static str| Problem::new(Name::StoreUnavailable, detail);
+        let token = Token::draw(order).map_err(|_| unavailable("No random bits could be had."))?;
+        let callers = callers(&self.secrets, &route, &head.headers);
+        let writing = callers.split(',').next().unwrap_or_default();
+        let until = self
+            .guard
+            .store
+            .issue_token(&token, writing, &route.name, ttl)
+            .await;
+        let until = until.map_err(|_| unavailable("No token was issued. Ask again."))?;
+        let mut document = json!({
+            "token": token.text(),
+            "expires_at": answer::document::time(Some(until)),
+            "route": &*route.name,
+        });
+        if let Some(key) = &key {
+            document["key"] = key.as_str().into();
+        }
+        let mut response = answer::json(StatusCode::CREATED, &document);
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let told = Told {
+            route: Some(route.name.clone()),
+            outcome: "token",
+        };
+        response.extensions_mut().insert(told);
+        Ok(response)
+    }
+
+    /// The route asked for; without one the first that looks at tokens, else the first.
+    fn route_of(&self, wish: &Wish) -> Result<Arc<Route>, Problem> {
+        let routes = self.routes.load();
+        let route = match &wish.route {
+            Some(name) => routes.named(name),
+            None => routes
+                .0
+                .iter()
+                .find(|route| route.tuning.token != TokenUse::Off)
+                .or_else(|| routes.0.first()),
+        };
+        route
+            .cloned()
+            .ok_or_else(|| Problem::new(Name::BadRequest, "There is no such route."))
+    }
+}
+
+/// Nothing at all is a wish as well.
+fn read(body: &[u8]) -> Result<Wish, Problem> {
+    if body.is_empty() {
+        return Ok(Wish::default());
+    }
+    serde_json::from_slice(body).map_err(|_| {
+        let detail = "Expected a JSON object with route, key and ttl, each of them optional.";
+        Problem::new(Name::BadRequest, detail)
+    })
+}
+
+/// As in a payment's body, the key may be a string or an integer.
+fn key(value: &Value) -> Result<Key, Problem> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_u64() || number.is_i64() => number.to_string(),
+        _ => {
+            return Err(Problem::new(
+                Name::KeyInvalid,
+                "Neither a string nor an integer.",
+            ));
+        }
+    };
+    Key::from_text(&text).map_err(|error| Problem::new(Name::KeyInvalid, error.to_string()))
+}
+
+fn ttl(wish: &Wish, route: &Route) -> Result<Duration, Problem> {
+    let Some(text) = &wish.ttl else {
+        return Ok(route.tuning.token_ttl);
+    };
+    match humantime::parse_duration(text) {
+        Ok(ttl) if ttl >= Duration::from_millis(1) && ttl <= LONGEST => Ok(ttl),
+        _ => Err(Problem::new(
+            Name::BadRequest,
+            "ttl: expected a duration up to 24h, such as 10m.",
+        )),
+    }
+}

@@ -1,0 +1,156 @@
+//! Sockets and their end: accepts connections, serves them, and closes them gracefully.
+//!
+//! Takes its socket and its end from its caller, and knows nothing of what is served.
+
+mod lengths;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lengths::Watched;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::payload::Payload;
+
+/// Header lines accepted in one request; beyond it 431.
+const MAX_HEADERS: usize = 100;
+
+/// Bytes of one request's head; beyond it 431.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// After an accept failed (out of descriptors, mostly), the pause before the next.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a connection is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How long a request's head may take, and how long a connection may idle between requests.
+    pub header_timeout: Duration,
+}
+
+/// What is known of the connection a request came on.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The caller's address.
+    pub ip: IpAddr,
+    two_lengths: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Whether a request's head on it told its length in two ways.
+    pub fn told_two_lengths(&self) -> bool {
+        self.two_lengths.load(Ordering::Relaxed)
+    }
+}
+
+/// Accepts and serves until `stop`, then lets every connection finish its request. Returns when
+/// the last one ended. Every request carries its [`Connection`] among its extensions.
+///
+/// # Errors
+/// When the listener cannot be used by this thread's runtime.
+pub async fn serve<S>(
+    listener: std::net::TcpListener,
+    config: Config,
+    service: S,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let listener = TcpListener::from_std(listener)?;
+    let connections = TaskTracker::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((stream, peer)) => {
+                let two_lengths = Arc::new(AtomicBool::new(false));
+                let connection = Connection {
+                    ip: peer.ip(),
+                    two_lengths,
+                };
+                let service = service.clone();
+                connections.spawn(one(stream, config, connection, service, stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    // No caller must be told of a listener that nobody serves.
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+    Ok(())
+}
+
+/// Serves one connection to its end.
+async fn one<S>(
+    stream: TcpStream,
+    config: Config,
+    connection: Connection,
+    service: S,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible> + Clone + Send,
+    S::Future: Send,
+{
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let io = TokioIo::new(Watched::new(stream, connection.two_lengths.clone()));
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connection.clone());
+        service.clone().call(request)
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Binds a listening socket. Several may share an address: the kernel spreads the connections.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Connections the kernel keeps for us to accept.
+const BACKLOG: i32 = 1024;

@@ -1,0 +1,124 @@
+//! Looks around the partitions: counts what is open, and finds orders in flight whose holder died.
+//!
+//! Every replica does so at its leisure; finding the same order twice changes nothing.
+
+use crate::guard::GuardMetrics;
+use crate::model::identity::{PARTITIONS, Partition};
+use crate::store::orders::Lapse;
+use crate::store::{Store, StoreError};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// One look at one partition. All of them take 5 s and cost Redis 13 commands a second.
+const STEP: Duration = Duration::from_millis(5000 / PARTITIONS as u64);
+
+/// Orders taken from one partition at a time.
+const AT_ONCE: u32 = 100;
+
+/// What the last round saw.
+#[derive(Clone)]
+pub struct SurveyMetrics {
+    orders: Family<InState, Gauge>,
+    oldest_unknown: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InState {
+    state: &'static str,
+}
+
+impl SurveyMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> SurveyMetrics {
+        let metrics = SurveyMetrics {
+            orders: Family::default(),
+            oldest_unknown: Gauge::default(),
+        };
+        registry.register(
+            "orders",
+            "Orders that are not final, by state, of all replicas, as of the last 5 s",
+            metrics.orders.clone(),
+        );
+        registry.register_with_unit(
+            "unknown_oldest_age",
+            "How long the oldest order of unknown outcome has been so",
+            Unit::Seconds,
+            metrics.oldest_unknown.clone(),
+        );
+        metrics
+    }
+
+    fn set(&self, seen: &Seen) {
+        let set = |state, count: u64| {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.orders.get_or_create(&InState { state }).set(count);
+        };
+        set("in_flight", seen.in_flight);
+        set("unknown", seen.unknown);
+        self.oldest_unknown
+            .set(seen.oldest_unknown.as_secs().try_into().unwrap_or(i64::MAX));
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    in_flight: u64,
+    unknown: u64,
+    oldest_unknown: Duration,
+}
+
+/// The worker.
+pub struct Surveyor {
+    /// Where orders are.
+    pub store: Arc<Store>,
+    /// How long a record that becomes unknown is kept.
+    pub keep: Duration,
+    /// What it sees.
+    pub metrics: SurveyMetrics,
+    /// Counts the leases it finds lost.
+    pub guard: GuardMetrics,
+}
+
+impl Surveyor {
+    /// Goes round until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(async {
+            loop {
+                let mut seen = Seen::default();
+                for partition in Partition::all() {
+                    tokio::time::sleep(STEP).await;
+                    if let Err(error) = self.look(partition, &mut seen).await {
+                        tracing::debug!(%error, %partition, "a partition could not be looked at");
+                    }
+                }
+                self.metrics.set(&seen);
+            }
+        })
+        .await;
+    }
+
+    async fn look(&self, partition: Partition, seen: &mut Seen) -> Result<(), StoreError> {
+        let survey = self.store.survey(partition, AT_ONCE).await?;
+        seen.in_flight += survey.in_flight;
+        seen.unknown += survey.unknown;
+        seen.oldest_unknown = seen
+            .oldest_unknown
+            .max(survey.oldest_unknown.unwrap_or_default());
+        for id in survey.due {
+            if let Lapse::Lapsed(fence) = self.store.lapse(partition, &id, None, self.keep).await? {
+                self.guard.lapsed();
+                tracing::warn!(
+                    order = id,
+                    fence,
+                    "an attempt lost its lease: its outcome is unknown"
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Sidecars as processes of their own: what a pod runs.
+
+use super::redis::Redis;
+use super::upstream::Upstream;
+use super::{PATIENCE, signal, until};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// The binary under test.
+pub const ONCEWARD: &str = env!("CARGO_BIN_EXE_onceward");
+
+/// A sidecar in the making.
+#[derive(Clone, Default)]
+pub struct Builder {
+    variables: BTreeMap<String, String>,
+}
+
+/// A running sidecar; killed when dropped.
+pub struct Sidecar {
+    child: Child,
+    /// The data plane.
+    pub address: SocketAddr,
+    /// The admin plane.
+    pub admin: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// A sidecar on that Redis, in front of that service.
+pub fn sidecar(redis: &Redis, upstream: &Upstream) -> Builder {
+    Builder::default()
+        .set("REDIS_URL", &redis.url())
+        .set("UPSTREAM", &upstream.url())
+}
+
+impl Builder {
+    /// Sets a variable, named without its prefix.
+    pub fn set(mut self, name: &str, value: &str) -> Builder {
+        self.variables
+            .insert(format!("ONCEWARD_{name}"), value.into());
+        self
+    }
+
+    /// The command, to be run with other arguments or watched more closely.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(ONCEWARD);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("ONCEWARD_LISTEN", "127.0.0.1:0")
+            .env("ONCEWARD_ADMIN_LISTEN", "127.0.0.1:0")
+            .envs(&self.variables);
+        command
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(&self) -> Sidecar {
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("onceward starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output"));
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let written = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                written.lock().expect("no panic inside").push(line);
+            }
+        });
+        let mut addresses = None;
+        until("the sidecar listens", || {
+            addresses = log
+                .lock()
+                .expect("no panic inside")
+                .iter()
+                .find_map(|l| listening(l));
+            addresses.is_some() || child.try_wait().expect("a child").is_some()
+        });
+        let Some((address, admin)) = addresses else {
+            panic!(
+                "the sidecar ended: {:?}",
+                log.lock().expect("no panic inside")
+            );
+        };
+        Sidecar {
+            child,
+            address,
+            admin,
+            log,
+        }
+    }
+}
+
+fn listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    if line["message"] != "listening" {
+        return None;
+    }
+    Some((
+        line["data"].as_str()?.parse().ok()?,
+        line["admin"].as_str()?.parse().ok()?,
+    ))
+}
+
+impl Sidecar {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Stops it in its tracks, as a paused node does.
+    pub fn pause(&self) {
+        signal(self.pid(), "STOP");
+    }
+
+    pub fn resume(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        signal(self.pid(), "TERM");
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the sidecar never ended");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Every line it wrote so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic inside").join("\n")
+    }
+
+    /// A metric's value by its whole name and labels, as `/metrics` writes it; 0 where it is not.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = super::client::Call::get("/metrics").send(self.admin).text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
