@@ -5,11 +5,15 @@ use crate::doctor::{self, Patient};
 use crate::{app, dev, telemetry};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Bad usage or a bad configuration (sysexits.h: EX_USAGE).
 const USAGE: u8 = 64;
+
+/// Signals this close together count as one.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// Makes payments happen once: a reverse-proxy sidecar in front of a payment service.
 ///
@@ -177,6 +181,13 @@ fn stop_on_signals(stop: &CancellationToken) -> std::io::Result<()> {
         next().await;
         tracing::info!("draining");
         stop.cancel();
+        // Some senders signal a process and its group at once: that is one wish, not two.
+        let _ = tokio::time::timeout(SAME_WISH, async {
+            loop {
+                next().await;
+            }
+        })
+        .await;
         next().await;
         tracing::warn!("a second signal: ending at once");
         std::process::exit(1);

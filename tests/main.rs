@@ -10,3 +10,5 @@
 mod support;
 
 mod once;
+mod proxy;
+mod trouble;

@@ -96,10 +96,11 @@ impl Call {
         Reply::read(&mut BufReader::new(stream), self.method == "HEAD")
     }
 
-    /// Sends it and hangs up without reading.
-    pub fn send_and_leave(&self, to: SocketAddr) {
+    /// Sends it and reads nothing; whoever drops the connection hangs up.
+    pub fn begin(&self, to: SocketAddr) -> TcpStream {
         let mut stream = TcpStream::connect(to).expect("a connection");
         stream.write_all(&self.bytes()).expect("sent");
+        stream
     }
 
     /// Sends it from a thread of its own.

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod redis;
 pub mod sidecar;
+pub mod toxic;
 pub mod upstream;
 
 use std::process::Command;

@@ -84,6 +84,47 @@ impl Redis {
     }
 }
 
+/// Every command Redis runs, until stopped.
+pub struct Monitor {
+    stream: TcpStream,
+    lines: std::thread::JoinHandle<Vec<String>>,
+    redis: u16,
+}
+
+impl Redis {
+    /// Begins to watch: what runs after this call is seen.
+    pub fn monitor(&self) -> Monitor {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        stream.write_all(b"MONITOR\r\n").expect("sent");
+        let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("an answer");
+        assert_eq!(line, "+OK\r\n");
+        let lines = std::thread::spawn(move || {
+            let lines = reader.lines().map_while(Result::ok);
+            lines.take_while(|line| !line.contains(END)).collect()
+        });
+        Monitor {
+            stream,
+            lines,
+            redis: self.port,
+        }
+    }
+}
+
+/// Marks the end of what a monitor is to see.
+const END: &str = "end-of-monitor";
+
+impl Monitor {
+    /// What ran up to this call.
+    pub fn stop(self) -> Vec<String> {
+        command(self.redis, &["ECHO", END]).expect("redis-server answers");
+        let lines = self.lines.join().expect("no panic inside");
+        drop(self.stream);
+        lines
+    }
+}
+
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();

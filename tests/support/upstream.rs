@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub enum Act {
     Reset,
     /// Say nothing for ever.
     Silence,
+    /// Change protocols, and send back whatever comes.
+    Echo,
     /// First wait, then act.
     After(Duration, Box<Act>),
     /// First wait until the test opens the gate, then act.
@@ -89,6 +91,7 @@ impl Gate {
 pub struct Upstream {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
 }
 
@@ -100,17 +103,24 @@ impl Upstream {
 
     /// Does what `act` says; it is told the call's number, from 1, and the request.
     pub fn acting(act: impl Fn(usize, &Request) -> Act + Send + Sync + 'static) -> Upstream {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Upstream::on(0, act)
+    }
+
+    /// The same on a port of the test's choice.
+    pub fn on(port: u16, act: impl Fn(usize, &Request) -> Act + Send + Sync + 'static) -> Upstream {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
         let address = listener.local_addr().expect("its address");
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let over = Arc::new(AtomicBool::new(false));
         let act = Arc::new(act);
-        let (heard, stop) = (requests.clone(), over.clone());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (heard, stop, count) = (requests.clone(), over.clone(), connections.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
+                count.fetch_add(1, Ordering::SeqCst);
                 let (heard, act) = (heard.clone(), act.clone());
                 std::thread::spawn(move || serve(stream, &heard, &*act));
             }
@@ -118,6 +128,7 @@ impl Upstream {
         Upstream {
             address,
             requests,
+            connections,
             over,
         }
     }
@@ -133,6 +144,11 @@ impl Upstream {
 
     pub fn calls(&self) -> usize {
         self.requests.lock().expect("no panic inside").len()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Waits until so many requests arrived.
@@ -200,6 +216,16 @@ fn perform(act: Act, mut stream: &TcpStream) -> bool {
         Act::Silence => {
             let mut rest = Vec::new();
             let _ = stream.read_to_end(&mut rest);
+            false
+        }
+        Act::Echo => {
+            let switch =
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+            let _ = stream.write_all(switch);
+            let mut bytes = [0; 1024];
+            while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                let _ = stream.write_all(&bytes[..count]);
+            }
             false
         }
         Act::After(delay, act) => {

@@ -1,0 +1,249 @@
+//! Redis in trouble: nothing is sent that cannot be protected, nobody waits long, and service
+//! resumes by itself.
+
+use crate::support::client::{Call, Reply};
+use crate::support::redis::Redis;
+use crate::support::sidecar::{Builder, Sidecar, sidecar};
+use crate::support::until;
+use crate::support::upstream::{Act, Gate, Upstream};
+use std::time::{Duration, Instant};
+
+const TIMEOUT: Duration = Duration::from_millis(300);
+
+/// What REDIS_TIMEOUT plus a little may be on a busy machine; without a bound it would be for ever.
+const A_LITTLE: Duration = Duration::from_secs(3);
+
+fn build(redis: &Redis, upstream: &Upstream) -> Builder {
+    sidecar(redis, upstream)
+        .set("REDIS_TIMEOUT", "300ms")
+        .set("DUPLICATE_WAIT", "0s")
+}
+
+fn check_unavailable(onceward: &Sidecar, key: &str) {
+    let started = Instant::now();
+    let reply = Call::pay(key).send(onceward.address);
+    assert_eq!(
+        (reply.status, reply.problem().as_str()),
+        (503, "store-unavailable")
+    );
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert!(
+        started.elapsed() < TIMEOUT + A_LITTLE,
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+fn until_paid(onceward: &Sidecar, key: &str) -> Reply {
+    let mut reply = None;
+    until("service resumes", || {
+        let answer = Call::pay(key).send(onceward.address);
+        let paid = answer.status == 200;
+        reply = Some(answer);
+        paid
+    });
+    reply.unwrap()
+}
+
+/// Trouble comes, payments are refused and not sent; trouble goes, the same payment goes through.
+fn check_trouble(begin: impl FnOnce(&mut Redis), end: impl FnOnce(&mut Redis)) {
+    let (mut redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = build(&redis, &upstream).start();
+    assert_eq!(Call::pay("before").send(onceward.address).status, 200);
+    begin(&mut redis);
+    for key in ["during", "during", "another"] {
+        check_unavailable(&onceward, key);
+    }
+    assert_eq!(upstream.calls(), 1);
+    end(&mut redis);
+    assert!(!until_paid(&onceward, "during").is_replay());
+    assert_eq!(upstream.calls(), 2);
+}
+
+#[test]
+fn redis_down_and_back() {
+    check_trouble(Redis::kill, Redis::restart);
+}
+
+#[test]
+fn redis_paused_and_resumed() {
+    check_trouble(|redis| redis.pause(), |redis| redis.resume());
+}
+
+#[test]
+fn redis_out_of_memory_and_relieved() {
+    let limit = |bytes: &'static str| {
+        move |redis: &mut Redis| {
+            redis.command(&["CONFIG", "SET", "maxmemory", bytes]);
+        }
+    };
+    check_trouble(limit("1"), limit("0"));
+}
+
+#[test]
+fn redis_read_only_and_promoted() {
+    let replicate = |host: &'static str, port: &'static str| {
+        move |redis: &mut Redis| {
+            redis.command(&["REPLICAOF", host, port]);
+        }
+    };
+    check_trouble(replicate("127.0.0.1", "1"), replicate("NO", "ONE"));
+}
+
+#[test]
+fn redis_restarted_between_two_payments_is_not_noticed() {
+    let (mut redis, upstream) = (
+        Redis::start_with(&["--appendonly", "yes"]),
+        Upstream::start(),
+    );
+    let onceward = build(&redis, &upstream).start();
+    let first = Call::pay("1").send(onceward.address);
+    redis.restart();
+    let again = until_paid(&onceward, "1");
+    assert_eq!((again.body, upstream.calls()), (first.body, 1));
+}
+
+#[test]
+fn flushed_scripts_are_loaded_again_without_a_refusal() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = build(&redis, &upstream).start();
+    for key in ["1", "2", "3"] {
+        redis.command(&["SCRIPT", "FLUSH"]);
+        assert_eq!(Call::pay(key).send(onceward.address).status, 200);
+        assert!(Call::pay(key).send(onceward.address).is_replay());
+    }
+    assert_eq!(upstream.calls(), 3);
+}
+
+#[test]
+fn a_start_without_redis_waits_for_it() {
+    let (mut redis, upstream) = (Redis::start(), Upstream::start());
+    redis.kill();
+    let onceward = build(&redis, &upstream).start();
+    check_unavailable(&onceward, "1");
+    redis.restart();
+    until_paid(&onceward, "1");
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[test]
+fn an_answer_that_cannot_be_stored_reaches_its_caller_and_is_stored_later() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let redis = Redis::start();
+    let upstream = Upstream::acting(move |_, _| Act::ok("charged").behind(&held));
+    let onceward = build(&redis, &upstream).start();
+    let first = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    redis.pause();
+    gate.open();
+    let first = first.join().unwrap();
+    assert_eq!(
+        (first.status, first.text().as_str(), first.state()),
+        (200, "charged", "unknown")
+    );
+    redis.resume();
+    let again = until_paid(&onceward, "1");
+    assert_eq!(
+        (again.text().as_str(), again.is_replay(), again.state()),
+        ("charged", true, "succeeded")
+    );
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[test]
+fn an_outcome_is_stored_though_memory_is_full() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let redis = Redis::start();
+    let upstream = Upstream::acting(move |_, _| Act::ok("charged").behind(&held));
+    let onceward = build(&redis, &upstream).start();
+    let first = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    gate.open();
+    assert_eq!(first.join().unwrap().state(), "succeeded");
+}
+
+#[test]
+fn bypass_forwards_unprotected_and_counts() {
+    let (mut redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = build(&redis, &upstream).set("REDIS_DOWN", "bypass").start();
+    assert_eq!(Call::pay("1").send(onceward.address).state(), "succeeded");
+    redis.kill();
+    for call in 2..=3 {
+        let reply = Call::pay("1").send(onceward.address);
+        assert_eq!(
+            (reply.status, reply.state(), reply.is_replay()),
+            (200, "unknown", false)
+        );
+        assert_eq!(reply.json()["call"], call);
+    }
+    let last = upstream.requests().pop().unwrap();
+    assert_eq!(
+        (
+            last.header("idempotency-key"),
+            last.header("onceward-fence")
+        ),
+        (Some("1"), None)
+    );
+    assert_eq!(onceward.metric("onceward_bypassed_total"), 2.0);
+    assert_eq!(
+        onceward.metric(r#"onceward_requests_total{route="default",outcome="bypassed"}"#),
+        2.0
+    );
+    // Where every payment would be let through, being without Redis is no reason to get none.
+    assert_eq!(Call::get("/readyz").send(onceward.admin).status, 200);
+}
+
+#[test]
+fn a_first_request_costs_two_scripts_and_a_duplicate_one() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = build(&redis, &upstream).start();
+    // Both threads connect, and every script is loaded.
+    for key in 0..20 {
+        Call::pay(&format!("warm-{key}")).send(onceward.address);
+    }
+    let commands = |call: &dyn Fn()| {
+        let monitor = redis.monitor();
+        call();
+        let seen = monitor.stop();
+        // The survey looks at partitions, never at one order.
+        let is_ours = |line: &&String| line.contains(":order:") && !line.contains(" lua]");
+        seen.iter().filter(is_ours).cloned().collect::<Vec<_>>()
+    };
+    let first = commands(&|| assert!(!Call::pay("counted").send(onceward.address).is_replay()));
+    assert_eq!(first.len(), 2, "{first:?}");
+    assert!(
+        first.iter().all(|line| line.contains("\"EVALSHA\"")),
+        "{first:?}"
+    );
+    let duplicate = commands(&|| assert!(Call::pay("counted").send(onceward.address).is_replay()));
+    assert_eq!(duplicate.len(), 1, "{duplicate:?}");
+}
+
+#[test]
+fn a_claim_waits_for_replicas_and_is_given_back_without_them() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let port = redis.port.to_string();
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
+    until("the replica follows", || {
+        redis
+            .command(&["INFO", "replication"])
+            .contains("state=online")
+    });
+    let onceward = build(&redis, &upstream)
+        .set("REDIS_WAIT_REPLICAS", "1")
+        .set("REDIS_WAIT_TIMEOUT", "200ms")
+        .start();
+    // A replica that is online may still be loading what it was sent.
+    until_paid(&onceward, "1");
+    assert!(redis.calls("wait") >= 1);
+    replica.pause();
+    check_unavailable(&onceward, "2");
+    assert_eq!(upstream.calls(), 1);
+    replica.resume();
+    // The claim that was not confirmed is taken back, so that the order is not stuck.
+    until_paid(&onceward, "2");
+    assert_eq!(upstream.calls(), 2);
+}
