@@ -93,10 +93,7 @@ pub fn run(
         config,
     };
     let config = &shared.config;
-    let listeners = listen(
-        config.listen,
-        available_parallelism().map_or(1, usize::from),
-    )?;
+    let listeners = listen(config.listen, available_parallelism().map_or(1, usize::from))?;
     let admin_listener = bound(config.admin_listen)?;
     let addresses = (address(&listeners[0]), address(&admin_listener));
     let threads = start_threads(&shared, listeners)?;
@@ -118,14 +115,10 @@ pub fn run(
             draining: stop.clone(),
         };
         let over = CancellationToken::new();
-        let limits = serve::Config {
-            header_timeout: config.header_timeout,
-        };
+        let limits = serve::Config { header_timeout: config.header_timeout };
         let admin = serve::serve(admin_listener, limits, admin::service(admin), over.clone());
         let listening =
-            shared
-                .waiters
-                .listen(shared.client.clone(), store.names().clone(), over.clone());
+            shared.waiters.listen(shared.client.clone(), store.names().clone(), over.clone());
         let reloading = async {
             if let Some(file) = &config.routes_file {
                 reload::watch(file, environment, &shared.routes, over.clone()).await;
@@ -136,13 +129,8 @@ pub fn run(
             over.cancel();
         };
         // The admin plane answers to the last: a drain can be watched.
-        let (served, ..) = tokio::join!(
-            admin,
-            listening,
-            reloading,
-            surveyor.run(over.clone()),
-            ending
-        );
+        let (served, ..) =
+            tokio::join!(admin, listening, reloading, surveyor.run(over.clone()), ending);
         Ok(served?)
     })
 }
@@ -201,9 +189,7 @@ impl Shared {
     async fn serve(&self, listener: TcpListener, link: Arc<Link>) -> Result<(), StartError> {
         let plane = Arc::new(self.plane(link)?);
         let running = plane.guard.running.clone();
-        let limits = serve::Config {
-            header_timeout: self.config.header_timeout,
-        };
+        let limits = serve::Config { header_timeout: self.config.header_timeout };
         let serving = serve::serve(listener, limits, http::stack(plane), self.stop.clone());
         let draining = async {
             self.stop.cancelled().await;
@@ -264,11 +250,7 @@ fn start_threads(shared: &Shared, listeners: Vec<TcpListener>) -> Result<Threads
                 any_left.cancel();
             }
         };
-        handles.push(
-            std::thread::Builder::new()
-                .name(format!("data-{index}"))
-                .spawn(thread)?,
-        );
+        handles.push(std::thread::Builder::new().name(format!("data-{index}")).spawn(thread)?);
     }
     Ok(Threads { handles, any_left })
 }
@@ -295,9 +277,7 @@ fn bound(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn address(listener: &TcpListener) -> SocketAddr {
     // A bound socket has an address.
-    listener
-        .local_addr()
-        .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
 /// How this replica signs what it writes.
@@ -310,10 +290,5 @@ fn replica_name() -> String {
 
 /// The longest any route keeps what nobody could resolve.
 fn unknown_ttl(routes: &Routes) -> Duration {
-    routes
-        .0
-        .iter()
-        .map(|route| route.tuning.unknown_ttl)
-        .max()
-        .unwrap_or_default()
+    routes.0.iter().map(|route| route.tuning.unknown_ttl).max().unwrap_or_default()
 }

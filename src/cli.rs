@@ -48,11 +48,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
     match cli.command.unwrap_or(Command::Serve) {
@@ -69,10 +65,7 @@ fn configured(command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
     match Config::load(&Process) {
         Ok(config) => command(config),
         Err(Problems(problems)) => {
-            eprintln!(
-                "onceward: the configuration has {} problem(s):",
-                problems.len()
-            );
+            eprintln!("onceward: the configuration has {} problem(s):", problems.len());
             for problem in problems {
                 eprintln!("  {problem}");
             }
@@ -123,12 +116,7 @@ fn check(config: Config) -> ExitCode {
 }
 
 fn doctor(config: Config) -> ExitCode {
-    let lock_ttl = config
-        .routes
-        .0
-        .iter()
-        .map(|route| route.tuning.lock_ttl)
-        .min();
+    let lock_ttl = config.routes.0.iter().map(|route| route.tuning.lock_ttl).min();
     let patient = Patient {
         redis_url: &config.redis_url,
         timeout: config.redis_timeout,
@@ -138,18 +126,12 @@ fn doctor(config: Config) -> ExitCode {
         secret_set: config.secrets.is_keyed(),
         lock_ttl: lock_ttl.unwrap_or_default(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {
             let report = runtime.block_on(doctor::examine(patient));
             print!("{report}");
-            if report.failed() {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            }
+            if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             eprintln!("onceward: {error}");
@@ -160,15 +142,10 @@ fn doctor(config: Config) -> ExitCode {
 
 /// The first SIGTERM or SIGINT drains; a second one ends the process where it stands.
 fn stop_on_signals(stop: &CancellationToken) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _entered = runtime.enter();
-        (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        )
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
     let stop = stop.clone();
     let waiting = async move {

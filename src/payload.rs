@@ -59,15 +59,8 @@ impl Payload {
         allowed: Option<Duration>,
         at_end: impl FnOnce() + Send + Sync + 'static,
     ) -> Payload {
-        let patience = allowed.map(|allowed| Patience {
-            allowed,
-            sleep: Box::pin(sleep(allowed)),
-        });
-        let mut stream = Stream {
-            body,
-            patience,
-            at_end: Some(Box::new(at_end)),
-        };
+        let patience = allowed.map(|allowed| Patience { allowed, sleep: Box::pin(sleep(allowed)) });
+        let mut stream = Stream { body, patience, at_end: Some(Box::new(at_end)) };
         if stream.body.is_end_stream() {
             stream.ended();
         }

@@ -30,10 +30,7 @@ pub struct Route {
 
 /// What a route may set for itself, or leave to the process's variables of the same names.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the variables of config::vars, described there"
-)]
+#[allow(missing_docs, reason = "the fields are the variables of config::vars, described there")]
 pub struct Tuning {
     pub upstream_timeout: Duration,
     pub redis_down: RedisDown,

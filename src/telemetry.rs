@@ -14,15 +14,9 @@ pub fn start(
     format: LogFormat,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter: EnvFilter = filter.parse()?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE);
     match format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).try_init(),
         LogFormat::Text => lines.try_init(),
     }
 }

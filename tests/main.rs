@@ -1,10 +1,7 @@
 //! Promises, each against real parts. One binary: linking is the slow part of a test build.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests set the environment of what they spawn"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests set the environment of what they spawn")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports this crate")]
 
 mod support;

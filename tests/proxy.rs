@@ -26,31 +26,14 @@ fn before(upstream: Upstream, variables: &[(&str, &str)]) -> (Redis, Upstream, S
 /// The second call is a duplicate of the first.
 fn check_same(onceward: &Sidecar, first: &Call, second: &Call) {
     let (a, b) = (first.send(onceward.address), second.send(onceward.address));
-    assert_eq!(
-        (a.status, b.status),
-        (200, 200),
-        "{} {}",
-        a.text(),
-        b.text()
-    );
-    assert!(
-        b.is_replay() && a.body == b.body,
-        "{} {}",
-        a.text(),
-        b.text()
-    );
+    assert_eq!((a.status, b.status), (200, 200), "{} {}", a.text(), b.text());
+    assert!(b.is_replay() && a.body == b.body, "{} {}", a.text(), b.text());
 }
 
 /// The second call is an order of its own.
 fn check_other(onceward: &Sidecar, first: &Call, second: &Call) {
     let (a, b) = (first.send(onceward.address), second.send(onceward.address));
-    assert_eq!(
-        (a.status, b.status, b.is_replay()),
-        (200, 200, false),
-        "{} {}",
-        a.text(),
-        b.text()
-    );
+    assert_eq!((a.status, b.status, b.is_replay()), (200, 200, false), "{} {}", a.text(), b.text());
     assert_ne!(a.body, b.body);
 }
 
@@ -63,26 +46,14 @@ fn problem(onceward: &Sidecar, call: &Call) -> (u16, String) {
 fn quoted_and_bare_are_the_same_key() {
     let (_redis, upstream, onceward) = with(&[]);
     check_same(&onceward, &Call::pay("order-1"), &Call::pay("\"order-1\""));
-    assert_eq!(
-        upstream.requests()[0].header("idempotency-key"),
-        Some("order-1")
-    );
+    assert_eq!(upstream.requests()[0].header("idempotency-key"), Some("order-1"));
 }
 
 #[test]
 fn keys_that_are_none_are_refused_and_nothing_is_sent() {
     let (_redis, upstream, onceward) = with(&[]);
     let long = "x".repeat(256);
-    for key in [
-        "",
-        "a, b",
-        "\"a\", \"b\"",
-        "\"a",
-        "\"a\";x=1",
-        "a b",
-        &long,
-        "\"\"",
-    ] {
+    for key in ["", "a, b", "\"a\", \"b\"", "\"a", "\"a\";x=1", "a b", &long, "\"\""] {
         let got = problem(&onceward, &Call::pay(key));
         assert_eq!(got, (400, "key-invalid".into()), "{key:?}");
     }
@@ -106,37 +77,18 @@ fn every_source_of_a_key_is_read() {
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(body.as_bytes())
     };
-    let xml = |body: &str| {
-        Call::post("/xml")
-            .header("Content-Type", "text/xml")
-            .body(body.as_bytes())
-    };
+    let xml =
+        |body: &str| Call::post("/xml").header("Content-Type", "text/xml").body(body.as_bytes());
 
-    check_same(
-        &onceward,
-        &json(r#"{"order":{"id":"A1"}}"#),
-        &json(r#"{"order":{"id":"A1"}}"#),
-    );
+    check_same(&onceward, &json(r#"{"order":{"id":"A1"}}"#), &json(r#"{"order":{"id":"A1"}}"#));
     check_same(
         &onceward,
         &json(r#"{"order":{"id":20240001}}"#),
         &json(r#"{"order":{"id":20240001}}"#),
     );
-    check_same(
-        &onceward,
-        &form("a=1&out_trade_no=B1"),
-        &form("a=1&out_trade_no=B1"),
-    );
-    check_same(
-        &onceward,
-        &Call::post("/query?id=C1"),
-        &Call::post("/query?id=C1"),
-    );
-    check_same(
-        &onceward,
-        &Call::post("/orders/D1/pay"),
-        &Call::post("/orders/D1/pay"),
-    );
+    check_same(&onceward, &form("a=1&out_trade_no=B1"), &form("a=1&out_trade_no=B1"));
+    check_same(&onceward, &Call::post("/query?id=C1"), &Call::post("/query?id=C1"));
+    check_same(&onceward, &Call::post("/orders/D1/pay"), &Call::post("/orders/D1/pay"));
     let paid = "<xml><out_trade_no><![CDATA[E1]]></out_trade_no></xml>";
     check_same(&onceward, &xml(paid), &xml(paid));
     let keys: Vec<_> = upstream
@@ -146,12 +98,7 @@ fn every_source_of_a_key_is_read() {
         .collect();
     assert_eq!(keys, ["A1", "20240001", "B1", "C1", "D1", "E1"]);
 
-    for missing in [
-        json(r#"{"order":{}}"#),
-        form("a=1"),
-        Call::post("/query"),
-        xml("<xml/>"),
-    ] {
+    for missing in [json(r#"{"order":{}}"#), form("a=1"), Call::post("/query"), xml("<xml/>")] {
         assert_eq!(problem(&onceward, &missing), (400, "key-missing".into()));
     }
     for invalid in [
@@ -172,17 +119,11 @@ fn every_source_of_a_key_is_read() {
 
 #[test]
 fn sources_are_tried_in_order_and_the_order_number_beats_a_fresh_key() {
-    let (_redis, upstream, onceward) = with(&[
-        ("KEY", "json:/orderId,header:Idempotency-Key"),
-        ("KEY_REQUIRED", "true"),
-    ]);
+    let (_redis, upstream, onceward) =
+        with(&[("KEY", "json:/orderId,header:Idempotency-Key"), ("KEY_REQUIRED", "true")]);
     let body = r#"{"orderId":"2024-0001"}"#;
     let with_fresh_key = |key: &str| Call::post("/pay").key(key).json(body);
-    check_same(
-        &onceward,
-        &with_fresh_key("fresh-1"),
-        &with_fresh_key("fresh-2"),
-    );
+    check_same(&onceward, &with_fresh_key("fresh-1"), &with_fresh_key("fresh-2"));
     check_other(&onceward, &Call::pay("h-1"), &Call::pay("h-2"));
     assert_eq!(upstream.calls(), 3);
 }
@@ -199,10 +140,8 @@ fn a_scope_partitions_keys_and_a_caller_does_not() {
 
 #[test]
 fn json_fingerprints_see_through_spelling_but_not_through_amounts() {
-    let (_redis, _upstream, onceward) = with(&[
-        ("FINGERPRINT", "json"),
-        ("FINGERPRINT_IGNORE", "/nonce,/meta/at"),
-    ]);
+    let (_redis, _upstream, onceward) =
+        with(&[("FINGERPRINT", "json"), ("FINGERPRINT_IGNORE", "/nonce,/meta/at")]);
     let pay = |body: &str| Call::post("/pay").key("1").json(body);
     check_same(
         &onceward,
@@ -215,23 +154,12 @@ fn json_fingerprints_see_through_spelling_but_not_through_amounts() {
         r#"{"amount":"100","note":"é","meta":{"x":[1,2]}}"#,
         "{}",
     ] {
-        assert_eq!(
-            problem(&onceward, &pay(other)),
-            (422, "payload-mismatch".into()),
-            "{other}"
-        );
+        assert_eq!(problem(&onceward, &pay(other)), (422, "payload-mismatch".into()), "{other}");
     }
-    let precise = |amount: &str| {
-        Call::post("/pay")
-            .key("2")
-            .json(&format!(r#"{{"a":{amount}}}"#))
-    };
+    let precise = |amount: &str| Call::post("/pay").key("2").json(&format!(r#"{{"a":{amount}}}"#));
     precise("9007199254740993").send(onceward.address);
     let rounded = precise("9007199254740992");
-    assert_eq!(
-        problem(&onceward, &rounded),
-        (422, "payload-mismatch".into())
-    );
+    assert_eq!(problem(&onceward, &rounded), (422, "payload-mismatch".into()));
 }
 
 #[test]
@@ -248,24 +176,14 @@ fn ignored_fields_of_forms_and_queries_may_differ() {
         &pay("v=1&timestamp=1", "a=1&sign=x"),
         &pay("v=1&timestamp=2", "a=1&sign=y"),
     );
-    assert_eq!(
-        problem(&onceward, &pay("v=2", "a=1")),
-        (422, "payload-mismatch".into())
-    );
-    assert_eq!(
-        problem(&onceward, &pay("v=1", "a=2")),
-        (422, "payload-mismatch".into())
-    );
+    assert_eq!(problem(&onceward, &pay("v=2", "a=1")), (422, "payload-mismatch".into()));
+    assert_eq!(problem(&onceward, &pay("v=1", "a=2")), (422, "payload-mismatch".into()));
 }
 
 #[test]
 fn without_a_fingerprint_the_caller_still_counts() {
     let (_redis, _upstream, onceward) = with(&[("FINGERPRINT", "off")]);
-    let pay = |amount: u32| {
-        Call::post("/pay")
-            .key("1")
-            .json(&format!(r#"{{"amount":{amount}}}"#))
-    };
+    let pay = |amount: u32| Call::post("/pay").key("1").json(&format!(r#"{{"amount":{amount}}}"#));
     check_same(&onceward, &pay(1), &pay(2));
     let other = pay(1).header("Authorization", "Bearer x");
     assert_eq!(problem(&onceward, &other), (422, "payload-mismatch".into()));
@@ -275,10 +193,7 @@ fn without_a_fingerprint_the_caller_still_counts() {
 fn under_a_rotated_secret_a_duplicate_is_still_one() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let with_secret = |secret: &str| sidecar(&redis, &upstream).set("SECRET", secret).start();
-    let (old, new) = (
-        "an-old-secret-of-some-length",
-        "a-new-secret-of-some-length",
-    );
+    let (old, new) = ("an-old-secret-of-some-length", "a-new-secret-of-some-length");
     let before = with_secret(old);
     let first = Call::pay("1").send(before.address);
     let after = with_secret(&format!("{new},{old}"));
@@ -301,10 +216,7 @@ fn upstream_sees_the_key_the_fence_and_where_it_came_from_and_no_forgery() {
         .header("TE", "trailers")
         .header("Proxy-Authorization", "Basic x")
         .header("X-Forwarded-For", "203.0.113.7")
-        .header(
-            "traceparent",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        )
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
         .header("X-Custom", "kept");
     assert_eq!(call.send(onceward.address).status, 200);
     let seen = upstream.requests().remove(0);
@@ -316,10 +228,7 @@ fn upstream_sees_the_key_the_fence_and_where_it_came_from_and_no_forgery() {
         (header("x-forwarded-proto"), header("x-forwarded-host")),
         ("http".into(), "pay.test".into())
     );
-    assert_eq!(
-        (header("host"), header("x-custom")),
-        ("pay.test".into(), "kept".into())
-    );
+    assert_eq!((header("host"), header("x-custom")), ("pay.test".into(), "kept".into()));
     assert!(header("traceparent").starts_with("00-0af7"));
     for gone in [
         "onceward-state",
@@ -351,10 +260,8 @@ fn bodies_of_every_kind_replay_byte_for_byte() {
         let upstream = Upstream::acting(move |_, request| {
             let index: usize = request.header("idempotency-key").unwrap().parse().unwrap();
             let (status, body) = bodies[index];
-            let headers = vec![
-                ("Content-Encoding", "gzip".to_owned()),
-                ("X-Index", index.to_string()),
-            ];
+            let headers =
+                vec![("Content-Encoding", "gzip".to_owned()), ("X-Index", index.to_string())];
             Act::Answer(status, headers, body.to_vec())
         });
         let (_redis, upstream, onceward) = before(upstream, &[("SECRET", secret)]);
@@ -362,10 +269,7 @@ fn bodies_of_every_kind_replay_byte_for_byte() {
             let call = Call::pay(&index.to_string());
             let (first, again) = (call.send(onceward.address), call.send(onceward.address));
             assert_eq!((first.status, &*first.body), (*status, *body));
-            assert_eq!(
-                (again.status, &*again.body, again.is_replay()),
-                (*status, *body, true)
-            );
+            assert_eq!((again.status, &*again.body, again.is_replay()), (*status, *body, true));
             assert_eq!(again.header("content-encoding"), Some("gzip"));
             assert_eq!(again.header("x-index"), first.header("x-index"));
         }
@@ -394,11 +298,7 @@ fn what_identifies_a_caller_is_not_stored() {
         assert_eq!(again.header(gone), None, "{gone}");
     }
     assert_ne!(again.header("date"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
-    let kept: Vec<_> = again
-        .headers
-        .iter()
-        .filter(|(name, _)| name == "x-kept")
-        .collect();
+    let kept: Vec<_> = again.headers.iter().filter(|(name, _)| name == "x-kept").collect();
     assert_eq!(kept.len(), 2);
     let names = redis.command(&["KEYS", "*:order:*"]);
     assert!(!redis.command(&["HGETALL", names.trim()]).contains("secret"));
@@ -411,15 +311,9 @@ fn a_response_too_large_to_store_is_relayed_in_full_and_never_run_again() {
     let upstream = Upstream::acting(move |_, _| Act::Answer(200, vec![], sent.clone()));
     let (_redis, upstream, onceward) = before(upstream, &[("MAX_RESPONSE_BODY", "64KiB")]);
     let first = Call::pay("1").send(onceward.address);
-    assert_eq!(
-        (first.status, first.state(), first.body == body),
-        (200, "succeeded", true)
-    );
+    assert_eq!((first.status, first.state(), first.body == body), (200, "succeeded", true));
     let again = Call::pay("1").send(onceward.address);
-    assert_eq!(
-        (again.status, again.problem().as_str()),
-        (409, "response-not-stored")
-    );
+    assert_eq!((again.status, again.problem().as_str()), (409, "response-not-stored"));
     assert_eq!(upstream.calls(), 1);
 }
 
@@ -427,10 +321,7 @@ fn a_response_too_large_to_store_is_relayed_in_full_and_never_run_again() {
 fn a_request_body_over_the_cap_is_refused() {
     let (_redis, upstream, onceward) = with(&[("MAX_REQUEST_BODY", "1KiB")]);
     let pay = |size| Call::post("/pay").key("1").body(&vec![b'x'; size]);
-    assert_eq!(
-        problem(&onceward, &pay(1025)),
-        (413, "body-too-large".into())
-    );
+    assert_eq!(problem(&onceward, &pay(1025)), (413, "body-too-large".into()));
     assert_eq!(upstream.calls(), 0);
     assert_eq!(pay(1024).send(onceward.address).status, 200);
 }
@@ -448,16 +339,11 @@ fn outcome_rules_speak_before_the_status() {
         _ => Act::ok(r#"{"status":"PAID"}"#),
     });
     let (_redis, upstream, onceward) = before(upstream, &[("ROUTES", routes)]);
-    for (key, state) in [
-        ("paying", "unknown"),
-        ("poor", "failed"),
-        ("clumsy", "succeeded"),
-        ("rich", "succeeded"),
-    ] {
-        let (first, again) = (
-            Call::pay(key).send(onceward.address),
-            Call::pay(key).send(onceward.address),
-        );
+    for (key, state) in
+        [("paying", "unknown"), ("poor", "failed"), ("clumsy", "succeeded"), ("rich", "succeeded")]
+    {
+        let (first, again) =
+            (Call::pay(key).send(onceward.address), Call::pay(key).send(onceward.address));
         assert_eq!(
             (first.state(), again.state(), again.is_replay()),
             (state, state, true),
@@ -498,11 +384,7 @@ fn other_spellings_of_a_protected_path_are_protected_too() {
         "/order/pay/",
         "/order/pay;v=1",
     ] {
-        assert_eq!(
-            problem(&onceward, &Call::post(path)),
-            (400, "key-missing".into()),
-            "{path}"
-        );
+        assert_eq!(problem(&onceward, &Call::post(path)), (400, "key-missing".into()), "{path}");
     }
     assert_eq!(upstream.calls(), 0);
 }
@@ -515,26 +397,15 @@ fn what_is_not_protected_passes_untouched_and_without_redis() {
         Call::get("/orders?b=2&a=1").key("1"),
         Call::post("/pay").json("{}"),
         Call::new("DELETE", "/orders/1"),
-        Call::new("PUT", "/orders/1")
-            .key("\"quoted, list\", \"x\"")
-            .json("{}"),
+        Call::new("PUT", "/orders/1").key("\"quoted, list\", \"x\"").json("{}"),
     ] {
         let reply = call.send(onceward.address);
-        assert_eq!(
-            (reply.status, reply.state(), reply.is_replay()),
-            (200, "", false)
-        );
+        assert_eq!((reply.status, reply.state(), reply.is_replay()), (200, "", false));
     }
     let seen = upstream.requests();
     assert_eq!(seen[0].target, "/orders?b=2&a=1");
-    assert_eq!(
-        seen[3].header("idempotency-key"),
-        Some("\"quoted, list\", \"x\"")
-    );
-    assert!(
-        seen.iter()
-            .all(|request| request.header("onceward-fence").is_none())
-    );
+    assert_eq!(seen[3].header("idempotency-key"), Some("\"quoted, list\", \"x\""));
+    assert!(seen.iter().all(|request| request.header("onceward-fence").is_none()));
 }
 
 #[test]
@@ -542,20 +413,12 @@ fn connections_are_kept_alive_on_both_sides() {
     let (_redis, upstream, onceward) = with(&[]);
     let mut stream = TcpStream::connect(onceward.address).unwrap();
     for n in 0..20 {
-        stream
-            .write_all(&Call::pay(&n.to_string()).bytes())
-            .unwrap();
+        stream.write_all(&Call::pay(&n.to_string()).bytes()).unwrap();
         let reply = Reply::read(&mut BufReader::new(&stream), false).unwrap();
         assert_eq!(reply.status, 200);
         // A replay leaves nothing unread behind on the connection.
-        stream
-            .write_all(&Call::pay(&n.to_string()).bytes())
-            .unwrap();
-        assert!(
-            Reply::read(&mut BufReader::new(&stream), false)
-                .unwrap()
-                .is_replay()
-        );
+        stream.write_all(&Call::pay(&n.to_string()).bytes()).unwrap();
+        assert!(Reply::read(&mut BufReader::new(&stream), false).unwrap().is_replay());
     }
     assert_eq!((upstream.calls(), upstream.connections()), (20, 1));
 }
@@ -567,29 +430,18 @@ fn an_upgrade_is_tunnelled_where_nothing_is_protected_and_refused_where_it_is() 
         Act::Echo
     });
     let (_redis, upstream, onceward) = before(upstream, &[]);
-    let upgrade = |call: Call| {
-        call.header("Connection", "upgrade")
-            .header("Upgrade", "echo")
-    };
+    let upgrade = |call: Call| call.header("Connection", "upgrade").header("Upgrade", "echo");
     let mut stream = TcpStream::connect(onceward.address).unwrap();
-    stream
-        .write_all(&upgrade(Call::get("/ws")).bytes())
-        .unwrap();
+    stream.write_all(&upgrade(Call::get("/ws")).bytes()).unwrap();
     let switched = Reply::read(&mut BufReader::new(&stream), false).unwrap();
-    assert_eq!(
-        (switched.status, switched.header("upgrade")),
-        (101, Some("echo"))
-    );
+    assert_eq!((switched.status, switched.header("upgrade")), (101, Some("echo")));
     for word in ["hello", "once", "more"] {
         stream.write_all(word.as_bytes()).unwrap();
         let mut back = vec![0; word.len()];
         stream.read_exact(&mut back).unwrap();
         assert_eq!(back, word.as_bytes());
     }
-    assert_eq!(
-        problem(&onceward, &upgrade(Call::pay("1"))),
-        (400, "bad-request".into())
-    );
+    assert_eq!(problem(&onceward, &upgrade(Call::pay("1"))), (400, "bad-request".into()));
     assert_eq!(upstream.calls(), 1);
 }
 
@@ -603,12 +455,6 @@ fn unprotected_requests_tell_upstream_trouble_without_an_order() {
     );
     let silent = Upstream::acting(|_, _| Act::Silence);
     let (_redis, _upstream, onceward) = before(silent, &[("UPSTREAM_TIMEOUT", "200ms")]);
-    assert_eq!(
-        problem(&onceward, &Call::get("/")),
-        (504, "upstream-timeout".into())
-    );
-    assert_eq!(
-        problem(&onceward, &Call::post("/").body(b"x")),
-        (504, "upstream-timeout".into())
-    );
+    assert_eq!(problem(&onceward, &Call::get("/")), (504, "upstream-timeout".into()));
+    assert_eq!(problem(&onceward, &Call::post("/").body(b"x")), (504, "upstream-timeout".into()));
 }

@@ -14,24 +14,15 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 const A_LITTLE: Duration = Duration::from_secs(3);
 
 fn build(redis: &Redis, upstream: &Upstream) -> Builder {
-    sidecar(redis, upstream)
-        .set("REDIS_TIMEOUT", "300ms")
-        .set("DUPLICATE_WAIT", "0s")
+    sidecar(redis, upstream).set("REDIS_TIMEOUT", "300ms").set("DUPLICATE_WAIT", "0s")
 }
 
 fn check_unavailable(onceward: &Sidecar, key: &str) {
     let started = Instant::now();
     let reply = Call::pay(key).send(onceward.address);
-    assert_eq!(
-        (reply.status, reply.problem().as_str()),
-        (503, "store-unavailable")
-    );
+    assert_eq!((reply.status, reply.problem().as_str()), (503, "store-unavailable"));
     assert_eq!(reply.header("retry-after"), Some("1"));
-    assert!(
-        started.elapsed() < TIMEOUT + A_LITTLE,
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < TIMEOUT + A_LITTLE, "{:?}", started.elapsed());
 }
 
 fn until_paid(onceward: &Sidecar, key: &str) -> Reply {
@@ -92,10 +83,7 @@ fn redis_read_only_and_promoted() {
 
 #[test]
 fn redis_restarted_between_two_payments_is_not_noticed() {
-    let (mut redis, upstream) = (
-        Redis::start_with(&["--appendonly", "yes"]),
-        Upstream::start(),
-    );
+    let (mut redis, upstream) = (Redis::start_with(&["--appendonly", "yes"]), Upstream::start());
     let onceward = build(&redis, &upstream).start();
     let first = Call::pay("1").send(onceward.address);
     redis.restart();
@@ -138,10 +126,7 @@ fn an_answer_that_cannot_be_stored_reaches_its_caller_and_is_stored_later() {
     redis.pause();
     gate.open();
     let first = first.join().unwrap();
-    assert_eq!(
-        (first.status, first.text().as_str(), first.state()),
-        (200, "charged", "unknown")
-    );
+    assert_eq!((first.status, first.text().as_str(), first.state()), (200, "charged", "unknown"));
     redis.resume();
     let again = until_paid(&onceward, "1");
     assert_eq!(
@@ -173,20 +158,11 @@ fn bypass_forwards_unprotected_and_counts() {
     redis.kill();
     for call in 2..=3 {
         let reply = Call::pay("1").send(onceward.address);
-        assert_eq!(
-            (reply.status, reply.state(), reply.is_replay()),
-            (200, "unknown", false)
-        );
+        assert_eq!((reply.status, reply.state(), reply.is_replay()), (200, "unknown", false));
         assert_eq!(reply.json()["call"], call);
     }
     let last = upstream.requests().pop().unwrap();
-    assert_eq!(
-        (
-            last.header("idempotency-key"),
-            last.header("onceward-fence")
-        ),
-        (Some("1"), None)
-    );
+    assert_eq!((last.header("idempotency-key"), last.header("onceward-fence")), (Some("1"), None));
     assert_eq!(onceward.metric("onceward_bypassed_total"), 2.0);
     assert_eq!(
         onceward.metric(r#"onceward_requests_total{route="default",outcome="bypassed"}"#),
@@ -214,10 +190,7 @@ fn a_first_request_costs_two_scripts_and_a_duplicate_one() {
     };
     let first = commands(&|| assert!(!Call::pay("counted").send(onceward.address).is_replay()));
     assert_eq!(first.len(), 2, "{first:?}");
-    assert!(
-        first.iter().all(|line| line.contains("\"EVALSHA\"")),
-        "{first:?}"
-    );
+    assert!(first.iter().all(|line| line.contains("\"EVALSHA\"")), "{first:?}");
     let duplicate = commands(&|| assert!(Call::pay("counted").send(onceward.address).is_replay()));
     assert_eq!(duplicate.len(), 1, "{duplicate:?}");
 }
@@ -228,9 +201,7 @@ fn a_claim_waits_for_replicas_and_is_given_back_without_them() {
     let port = redis.port.to_string();
     let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
     until("the replica follows", || {
-        redis
-            .command(&["INFO", "replication"])
-            .contains("state=online")
+        redis.command(&["INFO", "replication"]).contains("state=online")
     });
     let onceward = build(&redis, &upstream)
         .set("REDIS_WAIT_REPLICAS", "1")

@@ -14,10 +14,9 @@ impl Admin {
             let peer = request.extensions().get::<Connection>();
             return match peer.is_some_and(|peer| peer.ip.to_canonical().is_loopback()) {
                 true => Ok(()),
-                false => Err(Problem::new(
-                    Name::Forbidden,
-                    "Set ONCEWARD_ADMIN_TOKEN to ask from afar.",
-                )),
+                false => {
+                    Err(Problem::new(Name::Forbidden, "Set ONCEWARD_ADMIN_TOKEN to ask from afar."))
+                }
             };
         };
         let presented = request
@@ -30,10 +29,7 @@ impl Admin {
         // In constant time, so that nobody learns the token a letter at a time.
         match bool::from(presented.as_bytes().ct_eq(expected.as_bytes())) {
             true => Ok(()),
-            false => Err(Problem::new(
-                Name::Unauthorized,
-                "Send Authorization: Bearer <token>.",
-            )),
+            false => Err(Problem::new(Name::Unauthorized, "Send Authorization: Bearer <token>.")),
         }
     }
 }

@@ -60,12 +60,7 @@ pub fn service(
     BoxCloneSyncService::new(
         tower::service_fn(move |request: Request<Incoming>| {
             let admin = admin.clone();
-            async move {
-                Ok(admin
-                    .answer(request)
-                    .await
-                    .unwrap_or_else(Problem::into_response))
-            }
+            async move { Ok(admin.answer(request).await.unwrap_or_else(Problem::into_response)) }
         })
         .map_err(|never: Infallible| never),
     )
@@ -108,10 +103,7 @@ impl Admin {
             .iter()
             .map(|route| json!({"name": &*route.name, "path": route.path.as_str()}))
             .collect();
-        answer::json(
-            StatusCode::OK,
-            &json!({"variables": variables, "routes": routes}),
-        )
+        answer::json(StatusCode::OK, &json!({"variables": variables, "routes": routes}))
     }
 
     fn show_metrics(&self) -> Response<Payload> {

@@ -32,21 +32,12 @@ impl Admin {
         };
         let cursor = number(request, "cursor")?.unwrap_or(0);
         let limit = number(request, "limit")?.unwrap_or(PAGE as u64);
-        let limit = usize::try_from(limit)
-            .unwrap_or(LONGEST_PAGE)
-            .clamp(1, LONGEST_PAGE);
-        let page = self
-            .store
-            .orders(state, cursor, limit)
-            .await
-            .map_err(|_| away())?;
+        let limit = usize::try_from(limit).unwrap_or(LONGEST_PAGE).clamp(1, LONGEST_PAGE);
+        let page = self.store.orders(state, cursor, limit).await.map_err(|_| away())?;
         let orders: Vec<Value> = page.orders.iter().map(document::for_operator).collect();
         // Scanning ends where it began: there is no next page then.
         let next = (page.next != 0).then_some(page.next);
-        Ok(answer::json(
-            StatusCode::OK,
-            &json!({"orders": orders, "next": next}),
-        ))
+        Ok(answer::json(StatusCode::OK, &json!({"orders": orders, "next": next})))
     }
 
     pub(super) async fn show_order(
@@ -56,23 +47,13 @@ impl Admin {
         request: &Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
         let absent = || Problem::new(Name::NotFound, "No such order.");
-        let key = percent_decode_str(key)
-            .decode_utf8()
-            .map_err(|_| absent())?;
+        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
         let scope = parameter(request, "scope")?.unwrap_or_default();
         // Not only routes in force: an order may outlive its route's name.
         let order = Order::new(route.into(), &scope, key);
-        let record = self
-            .store
-            .look(&order)
-            .await
-            .map_err(|_| away())?
-            .ok_or_else(absent)?;
-        Ok(answer::json(
-            StatusCode::OK,
-            &document::for_operator(&record),
-        ))
+        let record = self.store.look(&order).await.map_err(|_| away())?.ok_or_else(absent)?;
+        Ok(answer::json(StatusCode::OK, &document::for_operator(&record)))
     }
 }
 
@@ -84,10 +65,7 @@ fn parameter(request: &Request<Incoming>, name: &str) -> Result<Option<String>, 
 
 fn number(request: &Request<Incoming>, name: &str) -> Result<Option<u64>, Problem> {
     parameter(request, name)?
-        .map(|text| {
-            text.parse()
-                .map_err(|_| bad(&format!("{name}: expected a whole number.")))
-        })
+        .map(|text| text.parse().map_err(|_| bad(&format!("{name}: expected a whole number."))))
         .transpose()
 }
 

@@ -15,10 +15,7 @@ impl Admin {
         }
         // Where every route would let payments through without Redis, its absence is no reason.
         let routes = self.routes.load();
-        if routes
-            .0
-            .iter()
-            .any(|route| route.tuning.redis_down == RedisDown::Reject)
+        if routes.0.iter().any(|route| route.tuning.redis_down == RedisDown::Reject)
             && let Err(error) = self.store.ping().await
         {
             reasons.push(error.to_string());
@@ -27,9 +24,6 @@ impl Admin {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        answer::json(
-            status,
-            &json!({"ready": reasons.is_empty(), "reasons": reasons}),
-        )
+        answer::json(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
     }
 }

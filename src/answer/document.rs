@@ -60,17 +60,9 @@ fn headers(headers: &HeaderMap) -> Value {
         let mut texts: Vec<Value> = headers
             .get_all(name)
             .iter()
-            .map(|value| {
-                String::from_utf8_lossy(value.as_bytes())
-                    .into_owned()
-                    .into()
-            })
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned().into())
             .collect();
-        let value = if texts.len() == 1 {
-            texts.remove(0)
-        } else {
-            Value::Array(texts)
-        };
+        let value = if texts.len() == 1 { texts.remove(0) } else { Value::Array(texts) };
         map.insert(name.as_str().to_owned(), value);
     }
     Value::Object(map)
@@ -78,7 +70,5 @@ fn headers(headers: &HeaderMap) -> Value {
 
 /// A time in RFC 3339, in UTC.
 pub fn time(time: Option<SystemTime>) -> Value {
-    time.map_or(Value::Null, |time| {
-        format_rfc3339_millis(time).to_string().into()
-    })
+    time.map_or(Value::Null, |time| format_rfc3339_millis(time).to_string().into())
 }

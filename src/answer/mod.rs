@@ -32,8 +32,6 @@ fn typed(
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Payload::Full(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

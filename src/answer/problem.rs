@@ -18,10 +18,7 @@ pub const STATE: HeaderName = HeaderName::from_static("onceward-state");
 
 /// What went wrong, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the names are the contract's; the table below tells the rest"
-)]
+#[allow(missing_docs, reason = "the names are the contract's; the table below tells the rest")]
 pub enum Name {
     KeyMissing,
     KeyInvalid,
@@ -55,52 +52,32 @@ impl Name {
             Name::KeyInvalid => ("key-invalid", 400, "The order key cannot be used"),
             Name::BadRequest => ("bad-request", 400, "The request cannot be handled"),
             Name::TokenMissing => ("token-missing", 400, "The payment needs a token"),
-            Name::TokenInvalid => (
-                "token-invalid",
-                403,
-                "The token is not good for this payment",
-            ),
+            Name::TokenInvalid => ("token-invalid", 403, "The token is not good for this payment"),
             Name::Unauthorized => ("unauthorized", 401, "The admin token is missing or wrong"),
-            Name::Forbidden => (
-                "forbidden",
-                403,
-                "Without an admin token only loopback may ask",
-            ),
+            Name::Forbidden => ("forbidden", 403, "Without an admin token only loopback may ask"),
             Name::NotFound => ("not-found", 404, "There is nothing here"),
             Name::MethodNotAllowed => ("method-not-allowed", 405, "Not by this method"),
-            Name::RequestTimeout => (
-                "request-timeout",
-                408,
-                "The request took too long to arrive",
-            ),
+            Name::RequestTimeout => ("request-timeout", 408, "The request took too long to arrive"),
             Name::InProgress => ("in-progress", 409, "The order is being processed"),
             Name::OutcomeUnknown => ("outcome-unknown", 409, "The order's outcome is not known"),
             Name::OrderCancelled => ("order-cancelled", 409, "The order was cancelled"),
             Name::AlreadyFinal => ("already-final", 409, "The order is final"),
-            Name::ResponseNotStored => (
-                "response-not-stored",
-                409,
-                "The order is final, its response was not stored",
-            ),
+            Name::ResponseNotStored => {
+                ("response-not-stored", 409, "The order is final, its response was not stored")
+            }
             Name::BodyTooLarge => ("body-too-large", 413, "The request's body is too large"),
-            Name::PayloadMismatch => (
-                "payload-mismatch",
-                422,
-                "The key was used with another request",
-            ),
+            Name::PayloadMismatch => {
+                ("payload-mismatch", 422, "The key was used with another request")
+            }
             Name::Overloaded => ("overloaded", 503, "Too many payments in hand"),
             Name::StoreUnavailable => ("store-unavailable", 503, "The order store cannot decide"),
-            Name::UpstreamUnreachable => (
-                "upstream-unreachable",
-                502,
-                "The payment service cannot be reached",
-            ),
+            Name::UpstreamUnreachable => {
+                ("upstream-unreachable", 502, "The payment service cannot be reached")
+            }
             Name::UpstreamBroken => ("upstream-broken", 502, "The payment service broke off"),
-            Name::UpstreamTimeout => (
-                "upstream-timeout",
-                504,
-                "The payment service did not answer",
-            ),
+            Name::UpstreamTimeout => {
+                ("upstream-timeout", 504, "The payment service did not answer")
+            }
         }
     }
 
@@ -164,10 +141,9 @@ impl Problem {
                 "An attempt may have reached the payment service and its outcome is not known. \
                  It is not run again; ask again later.",
             ),
-            Refusal::OrderCancelled => (
-                Name::OrderCancelled,
-                "The order was cancelled. Nothing was sent.",
-            ),
+            Refusal::OrderCancelled => {
+                (Name::OrderCancelled, "The order was cancelled. Nothing was sent.")
+            }
             Refusal::AlreadyFinal => (Name::AlreadyFinal, "The order failed. Nothing was sent."),
             Refusal::ResponseNotStored => (
                 Name::ResponseNotStored,
@@ -181,14 +157,12 @@ impl Problem {
                 Name::TokenInvalid,
                 "Unknown, expired, used for another order, or another caller's. Fetch a new one.",
             ),
-            Refusal::StoreUnavailable => (
-                Name::StoreUnavailable,
-                "Nothing was sent. Send the same request again.",
-            ),
-            Refusal::UpstreamUnreachable => (
-                Name::UpstreamUnreachable,
-                "Nothing was sent. Send the same request again.",
-            ),
+            Refusal::StoreUnavailable => {
+                (Name::StoreUnavailable, "Nothing was sent. Send the same request again.")
+            }
+            Refusal::UpstreamUnreachable => {
+                (Name::UpstreamUnreachable, "Nothing was sent. Send the same request again.")
+            }
             Refusal::UpstreamBroken => (
                 Name::UpstreamBroken,
                 "The request may have been acted upon. Send it again to learn the outcome: it is \
@@ -200,10 +174,7 @@ impl Problem {
                  not run again.",
             ),
         };
-        Problem {
-            state: Some(state),
-            ..Problem::new(name, detail)
-        }
+        Problem { state: Some(state), ..Problem::new(name, detail) }
     }
 
     /// The same about an order of this route.
@@ -255,10 +226,7 @@ impl Problem {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.extensions_mut().insert(Told {
-            route: self.route,
-            outcome: word,
-        });
+        response.extensions_mut().insert(Told { route: self.route, outcome: word });
         response
     }
 }

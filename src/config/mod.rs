@@ -23,10 +23,7 @@ use units::{duration, list, one_of, positive};
 
 /// All that was configured.
 #[derive(Clone)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the variables of config::vars, described there"
-)]
+#[allow(missing_docs, reason = "the fields are the variables of config::vars, described there")]
 pub struct Config {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
@@ -96,11 +93,7 @@ impl Config {
         let mut problems = Vec::new();
         let values = Values::of_process(environment, &mut problems);
         let (routes, _) = load_routes(&values, &mut problems);
-        if problems.is_empty() {
-            Ok(routes)
-        } else {
-            Err(Problems(problems))
-        }
+        if problems.is_empty() { Ok(routes) } else { Err(Problems(problems)) }
     }
 }
 
@@ -143,9 +136,8 @@ fn assemble(
         "" => Ok(Secrets::none()),
         text => Secrets::parse(text).map_err(|error| error.to_string()),
     });
-    let faults = values.read("FAULTS", problems, |text| {
-        one_of(text, &[("off", false), ("on", true)])
-    });
+    let faults =
+        values.read("FAULTS", problems, |text| one_of(text, &[("off", false), ("on", true)]));
     let drain_timeout = values.read("DRAIN_TIMEOUT", problems, duration);
     let log = values.read("LOG", problems, |text| {
         text.parse::<tracing_subscriber::EnvFilter>()
@@ -153,10 +145,7 @@ fn assemble(
             .map_err(|error| error.to_string())
     });
     let log_format = values.read("LOG_FORMAT", problems, |text| {
-        one_of(
-            text,
-            &[("json", LogFormat::Json), ("text", LogFormat::Text)],
-        )
+        one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
     });
     Some(Config {
         listen: listen?,
@@ -199,16 +188,10 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> (Routes, Opt
         return (routes::read(text, values, problems), None);
     }
     match std::fs::read_to_string(text) {
-        Ok(json) => (
-            routes::read(&json, values, problems),
-            Some(PathBuf::from(text)),
-        ),
+        Ok(json) => (routes::read(&json, values, problems), Some(PathBuf::from(text))),
         Err(error) => {
             let what = format!("{text:?} cannot be read: {error}");
-            problems.push(Problem {
-                at: "ONCEWARD_ROUTES".into(),
-                what,
-            });
+            problems.push(Problem { at: "ONCEWARD_ROUTES".into(), what });
             (Routes::default(), None)
         }
     }
@@ -250,8 +233,7 @@ fn some(text: &str) -> Option<String> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
+    text.parse().map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {

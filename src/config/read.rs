@@ -26,19 +26,14 @@ impl Environment for HashMap<String, String> {
 #[derive(Debug, Clone, Copy)]
 pub struct Process;
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the one room that reads the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "this is the one room that reads the environment")]
 impl Environment for Process {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
 
     fn names(&self) -> Vec<String> {
-        std::env::vars_os()
-            .filter_map(|(name, _)| name.into_string().ok())
-            .collect()
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
     }
 }
 
@@ -101,11 +96,7 @@ impl<'a> Values<'a> {
                 }
             }
         }
-        Values {
-            place: String::new(),
-            set,
-            below: None,
-        }
+        Values { place: String::new(), set, below: None }
     }
 
     /// A route's values over the process's.
@@ -114,11 +105,7 @@ impl<'a> Values<'a> {
         place: String,
         set: BTreeMap<&'static str, String>,
     ) -> Values<'a> {
-        Values {
-            place,
-            set,
-            below: Some(below),
-        }
+        Values { place, set, below: Some(below) }
     }
 
     /// The value of a variable as text.
@@ -143,10 +130,7 @@ impl<'a> Values<'a> {
             Err(what) => {
                 // What stands in the process's variables is reported once, there.
                 if self.below.is_none() || self.set.contains_key(var.name) {
-                    problems.push(Problem {
-                        at: self.name_of(var),
-                        what,
-                    });
+                    problems.push(Problem { at: self.name_of(var), what });
                 }
                 None
             }
@@ -167,10 +151,7 @@ impl<'a> Values<'a> {
 /// in every pod beside a Service called onceward.
 pub fn strangers(environment: &dyn Environment) -> Vec<String> {
     let mut strangers = environment.names();
-    strangers.retain(|name| {
-        name.strip_prefix(PREFIX)
-            .is_some_and(|short| !is_known(short))
-    });
+    strangers.retain(|name| name.strip_prefix(PREFIX).is_some_and(|short| !is_known(short)));
     strangers.sort();
     strangers
 }

@@ -53,22 +53,12 @@ struct CallShape {
 }
 
 /// Fields of the contract whose work is not built yet: refusing them beats ignoring them.
-const COMING: [&str; 7] = [
-    "preset",
-    "event",
-    "unchanged",
-    "ack",
-    "settles",
-    "client_cancel",
-    "lifecycle",
-];
+const COMING: [&str; 7] =
+    ["preset", "event", "unchanged", "ack", "settles", "client_cancel", "lifecycle"];
 
 /// Reads routes; every problem names its route and field.
 pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
-    let at = |what: String| Problem {
-        at: "ONCEWARD_ROUTES".into(),
-        what,
-    };
+    let at = |what: String| Problem { at: "ONCEWARD_ROUTES".into(), what };
     let list = match serde_json::from_str(text) {
         Ok(Value::Array(list)) => list,
         Ok(Value::Object(mut object)) => {
@@ -89,9 +79,7 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
             }
         }
         Ok(_) => {
-            problems.push(at(
-                "expected an array of routes, or an object with \"routes\"".into(),
-            ));
+            problems.push(at("expected an array of routes, or an object with \"routes\"".into()));
             return Routes::default();
         }
         Err(error) => {
@@ -148,27 +136,17 @@ fn read_one(
     let before = problems.len();
     let Value::Object(object) = value else {
         let at = format!("ONCEWARD_ROUTES[{index}]");
-        problems.push(Problem {
-            at,
-            what: "expected an object".into(),
-        });
+        problems.push(Problem { at, what: "expected an object".into() });
         return None;
     };
-    let name = object
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or("no name")
-        .to_owned();
+    let name = object.get("name").and_then(Value::as_str).unwrap_or("no name").to_owned();
     let place = place(index, &name);
     let mut own = BTreeMap::new();
     let mut shape = Map::new();
     for (field, value) in object {
         if COMING.contains(&field.as_str()) {
             let what = "not supported by this version".to_owned();
-            problems.push(Problem {
-                at: format!("{place}.{field}"),
-                what,
-            });
+            problems.push(Problem { at: format!("{place}.{field}"), what });
         } else if let Some(var) = vars::of_field(&field).filter(|_| is_lower(&field)) {
             match plain(&value) {
                 Some(text) => {
@@ -188,24 +166,15 @@ fn read_one(
     let shape: Shape = match serde_json::from_value(Value::Object(shape)) {
         Ok(shape) => shape,
         Err(error) => {
-            problems.push(Problem {
-                at: place,
-                what: error.to_string(),
-            });
+            problems.push(Problem { at: place, what: error.to_string() });
             return None;
         }
     };
     let mut bad = |field: &str, what: String| {
-        problems.push(Problem {
-            at: format!("{prefix}{field}"),
-            what,
-        });
+        problems.push(Problem { at: format!("{prefix}{field}"), what });
     };
     if !is_name(&shape.name) {
-        bad(
-            "name",
-            "expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'".into(),
-        );
+        bad("name", "expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'".into());
     }
     if shape.kind.as_deref().is_some_and(|kind| kind != "order") {
         bad("kind", "only \"order\" is supported by this version".into());
@@ -213,25 +182,14 @@ fn read_one(
     if shape.mode.as_deref().is_some_and(|mode| mode != "sync") {
         bad("mode", "only \"sync\" is supported by this version".into());
     }
-    let path = Pattern::parse(&shape.path)
-        .map_err(|error| bad("path", error.to_string()))
-        .ok();
+    let path = Pattern::parse(&shape.path).map_err(|error| bad("path", error.to_string())).ok();
     let outcome = rules("outcome", shape.outcome, &mut bad);
     let query = shape.query.and_then(|query| call("query", query, &mut bad));
-    let cancel = shape
-        .cancel
-        .and_then(|cancel| call("cancel", cancel, &mut bad));
+    let cancel = shape.cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
     if problems.len() > before {
         return None;
     }
-    Some(Route {
-        name: shape.name.into(),
-        path: path?,
-        tuning: tuning?,
-        outcome,
-        query,
-        cancel,
-    })
+    Some(Route { name: shape.name.into(), path: path?, tuning: tuning?, outcome, query, cancel })
 }
 
 fn is_lower(field: &str) -> bool {
@@ -241,9 +199,7 @@ fn is_lower(field: &str) -> bool {
 /// Names appear in URLs and metric labels.
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 /// A field's value as its variable would be written.
@@ -284,55 +240,32 @@ fn rules(field: &str, shapes: Vec<RuleShape>, bad: &mut impl FnMut(&str, String)
                 None
             }
         };
-        if let Some(status) = shape
-            .status
-            .iter()
-            .find(|status| !(100..=599).contains(*status))
-        {
+        if let Some(status) = shape.status.iter().find(|status| !(100..=599).contains(*status)) {
             bad(&here, format!("{status} is no status"));
         }
         if at.is_none() && shape.status.is_empty() {
-            bad(
-                &here,
-                "needs \"status\", or \"at\" with \"in\": it would match everything".into(),
-            );
+            bad(&here, "needs \"status\", or \"at\" with \"in\": it would match everything".into());
         }
         if let Some(means) = means {
-            rules.push(Rule {
-                status: shape.status,
-                at,
-                means,
-            });
+            rules.push(Rule { status: shape.status, at, means });
         }
     }
     rules
 }
 
 fn as_text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn call(field: &str, shape: CallShape, bad: &mut impl FnMut(&str, String)) -> Option<Call> {
-    let method = tuning::method(&shape.method)
-        .map_err(|what| bad(field, what))
-        .ok();
+    let method = tuning::method(&shape.method).map_err(|what| bad(field, what)).ok();
     let target: Result<hyper::Uri, _> = shape.path.replace("{key}", "k").parse();
     if !shape.path.starts_with('/') || target.is_err() {
-        bad(
-            field,
-            "path: expected a path such as /order/get_result?orderId={key}".into(),
-        );
+        bad(field, "path: expected a path such as /order/get_result?orderId={key}".into());
     }
     if shape.path.replace("{key}", "").contains(['{', '}']) {
         bad(field, "path: only {key} is filled in".into());
     }
     let outcome = rules(&format!("{field}.outcome"), shape.outcome, bad);
-    Some(Call {
-        method: method?,
-        path: shape.path,
-        json: shape.json,
-        outcome,
-    })
+    Some(Call { method: method?, path: shape.path, json: shape.json, outcome })
 }

@@ -7,10 +7,8 @@ use crate::route::{OnUnknown, TokenUse};
 use std::collections::HashMap;
 
 fn load(vars: &[(&str, &str)]) -> Result<Config, Problems> {
-    let environment: HashMap<String, String> = vars
-        .iter()
-        .map(|(name, value)| (format!("ONCEWARD_{name}"), (*value).into()))
-        .collect();
+    let environment: HashMap<String, String> =
+        vars.iter().map(|(name, value)| (format!("ONCEWARD_{name}"), (*value).into())).collect();
     Config::load(&environment)
 }
 
@@ -25,10 +23,7 @@ fn problems(vars: &[(&str, &str)]) -> Vec<String> {
 fn check_bad(name: &str, value: &str, says: &str) {
     let problems = problems(&[(name, value)]);
     assert_eq!(problems.len(), 1, "{name}={value}: {problems:?}");
-    assert!(
-        problems[0].starts_with(&format!("ONCEWARD_{name}")),
-        "{problems:?}"
-    );
+    assert!(problems[0].starts_with(&format!("ONCEWARD_{name}")), "{problems:?}");
     assert!(problems[0].contains(says), "{problems:?}");
 }
 
@@ -54,10 +49,7 @@ fn every_problem_is_told_at_once_and_by_its_name() {
         ("MAX_REQUEST_BODY", "1MB"),
         ("REDIS_TIMEOUT", "0s"),
     ]);
-    let names: Vec<_> = problems
-        .iter()
-        .map(|line| line.split(':').next().unwrap())
-        .collect();
+    let names: Vec<_> = problems.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(
         names,
         [
@@ -76,11 +68,7 @@ fn bad_values_are_refused_with_what_was_expected() {
     check_bad("UPSTREAM", "http://x:1/path", "without a path");
     check_bad("REDIS_URL", "http://x", "expected redis://");
     check_bad("REDIS_URL", "redis://a,redis://b", "takes one URL");
-    check_bad(
-        "REDIS_MODE",
-        "cluster",
-        "not supported by this version".trim_start_matches("not "),
-    );
+    check_bad("REDIS_MODE", "cluster", "not supported by this version".trim_start_matches("not "));
     check_bad("KEY", "cookie:x", "is no source");
     check_bad("METHODS", "post", "capitals");
     check_bad("LOCK_TTL", "1ms", "at least 100ms");
@@ -121,15 +109,8 @@ fn a_route_overrides_the_variables_and_inherits_the_rest() {
          "cancel": {"method": "POST", "path": "/order/cancel", "json": {"orderId": "{key}"},
                     "outcome": [{"status": [200], "means": "cancelled"}]}},
         {"name": "rest", "path": "/*"}]"#;
-    let config = load(&[
-        ("ROUTES", routes),
-        ("ON_UNKNOWN", "retry"),
-        ("LOCK_TTL", "20s"),
-    ])
-    .unwrap();
-    let [pay, rest] = config.routes.0.as_slice() else {
-        panic!("two routes")
-    };
+    let config = load(&[("ROUTES", routes), ("ON_UNKNOWN", "retry"), ("LOCK_TTL", "20s")]).unwrap();
+    let [pay, rest] = config.routes.0.as_slice() else { panic!("two routes") };
     assert_eq!(pay.tuning.lock_ttl, Duration::from_secs(10));
     assert_eq!(rest.tuning.lock_ttl, Duration::from_secs(20));
     assert_eq!(pay.tuning.on_unknown, OnUnknown::Retry);
@@ -163,23 +144,15 @@ fn a_routes_problems_name_the_route_and_the_field() {
 
 #[test]
 fn two_routes_of_one_name_would_share_orders() {
-    let problems = problems(&[(
-        "ROUTES",
-        r#"[{"name":"a","path":"/a"},{"name":"a","path":"/b"}]"#,
-    )]);
-    assert!(
-        problems.concat().contains("another route has this name"),
-        "{problems:?}"
-    );
+    let problems =
+        problems(&[("ROUTES", r#"[{"name":"a","path":"/a"},{"name":"a","path":"/b"}]"#)]);
+    assert!(problems.concat().contains("another route has this name"), "{problems:?}");
 }
 
 #[test]
 fn strangers_are_warned_of_and_kubernetes_does_not_stop_a_start() {
     let config = load(&[("LOCKTTL", "1s"), ("SERVICE_HOST", "10.0.0.1")]).unwrap();
-    assert_eq!(
-        config.strangers,
-        ["ONCEWARD_LOCKTTL", "ONCEWARD_SERVICE_HOST"]
-    );
+    assert_eq!(config.strangers, ["ONCEWARD_LOCKTTL", "ONCEWARD_SERVICE_HOST"]);
 }
 
 #[test]
@@ -190,8 +163,5 @@ fn a_secret_may_come_from_a_file() {
     let config = load(&[("ADMIN_TOKEN_FILE", path.to_str().unwrap())]).unwrap();
     assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
     let problems = problems(&[("ADMIN_TOKEN_FILE", "/no/such/file")]);
-    assert!(
-        problems[0].starts_with("ONCEWARD_ADMIN_TOKEN_FILE"),
-        "{problems:?}"
-    );
+    assert!(problems[0].starts_with("ONCEWARD_ADMIN_TOKEN_FILE"), "{problems:?}");
 }

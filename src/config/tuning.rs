@@ -32,20 +32,11 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
     let settle_delay = at("SETTLE_DELAY", duration);
     let cancel_interval = at("CANCEL_INTERVAL", positive);
     let redis_down = values.read("REDIS_DOWN", problems, |text| {
-        one_of(
-            text,
-            &[("reject", RedisDown::Reject), ("bypass", RedisDown::Bypass)],
-        )
+        one_of(text, &[("reject", RedisDown::Reject), ("bypass", RedisDown::Bypass)])
     });
     let key = values.read("KEY", problems, |text| {
-        let sources = list(text, |part| {
-            Source::parse(part).map_err(|error| error.to_string())
-        })?;
-        if sources.is_empty() {
-            Err("names no source".into())
-        } else {
-            Ok(sources)
-        }
+        let sources = list(text, |part| Source::parse(part).map_err(|error| error.to_string()))?;
+        if sources.is_empty() { Err("names no source".into()) } else { Ok(sources) }
     });
     let key_required = values.read("KEY_REQUIRED", problems, truth);
     let methods = values.read("METHODS", problems, |text| list(text, method));
@@ -54,16 +45,11 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
     let fingerprint = values.read("FINGERPRINT", problems, |text| {
         one_of(
             text,
-            &[
-                ("body", Fingerprint::Body),
-                ("json", Fingerprint::Json),
-                ("off", Fingerprint::Off),
-            ],
+            &[("body", Fingerprint::Body), ("json", Fingerprint::Json), ("off", Fingerprint::Off)],
         )
     });
-    let fingerprint_ignore = values.read("FINGERPRINT_IGNORE", problems, |text| {
-        list(text, |part| Ok(part.to_owned()))
-    });
+    let fingerprint_ignore =
+        values.read("FINGERPRINT_IGNORE", problems, |text| list(text, |part| Ok(part.to_owned())));
     let token = values.read("TOKEN", problems, |text| {
         one_of(
             text,
@@ -75,10 +61,7 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
         )
     });
     let on_unknown = values.read("ON_UNKNOWN", problems, |text| {
-        one_of(
-            text,
-            &[("hold", OnUnknown::Hold), ("retry", OnUnknown::Retry)],
-        )
+        one_of(text, &[("hold", OnUnknown::Hold), ("retry", OnUnknown::Retry)])
     });
     let max_request_body = values.read("MAX_REQUEST_BODY", problems, size);
     let max_response_body = values.read("MAX_RESPONSE_BODY", problems, size);
@@ -114,9 +97,7 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
 }
 
 fn headers(text: &str) -> Result<Vec<HeaderName>, String> {
-    list(text, |part| {
-        HeaderName::try_from(part).map_err(|_| format!("{part:?} is no header name"))
-    })
+    list(text, |part| HeaderName::try_from(part).map_err(|_| format!("{part:?} is no header name")))
 }
 
 /// A method, in capitals: methods are case-sensitive, and `post` would protect nothing.

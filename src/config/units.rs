@@ -19,9 +19,7 @@ pub(super) fn positive(text: &str) -> Result<Duration, String> {
 /// A size in bytes such as `64KiB`, `1MiB`, `4096`.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let expected = || "expected a size such as 64KiB, 1MiB or 4096".to_owned();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: usize = text[..digits].parse().map_err(|_| expected())?;
     let unit = match &text[digits..] {
         "" | "B" => 1,
@@ -44,14 +42,10 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
 
 /// One of a few words.
 pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
-    words
-        .iter()
-        .find(|(word, _)| *word == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            format!("expected one of {}", words.join(", "))
-        })
+    words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        format!("expected one of {}", words.join(", "))
+    })
 }
 
 /// The parts of a comma-separated list, each read by `read`; an empty text is an empty list.
@@ -59,11 +53,7 @@ pub(super) fn list<T>(
     text: &str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(read)
-        .collect()
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect()
 }
 
 #[cfg(test)]
@@ -72,12 +62,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in [
-            ("500ms", 500),
-            ("30s", 30_000),
-            ("24h", 86_400_000),
-            ("0s", 0),
-        ] {
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("24h", 86_400_000), ("0s", 0)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "30", "-1s", "soon", "1e3s"] {
@@ -88,23 +73,12 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("4096", 4096),
-            ("64KiB", 65_536),
-            ("1MiB", 1 << 20),
-        ] {
+        for (text, bytes) in [("0", 0), ("4096", 4096), ("64KiB", 65_536), ("1MiB", 1 << 20)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in [
-            "",
-            "MiB",
-            "1 MiB",
-            "1MB",
-            "-1",
-            "99999999999999999999",
-            "18446744073709551615GiB",
-        ] {
+        for text in
+            ["", "MiB", "1 MiB", "1MB", "-1", "99999999999999999999", "18446744073709551615GiB"]
+        {
             assert!(size(text).is_err(), "{text}");
         }
     }
@@ -113,9 +87,6 @@ mod tests {
     fn lists() {
         let words = |text| list(text, |part| Ok(part.to_owned()));
         assert_eq!(words(""), Ok(vec![]));
-        assert_eq!(
-            words("a, b,,c"),
-            Ok(vec!["a".into(), "b".into(), "c".into()])
-        );
+        assert_eq!(words("a, b,,c"), Ok(vec!["a".into(), "b".into(), "c".into()]));
     }
 }

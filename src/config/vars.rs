@@ -20,183 +20,73 @@ pub struct Var {
 }
 
 const fn process(name: &'static str, default: &'static str, about: &'static str) -> Var {
-    Var {
-        name,
-        default,
-        about,
-        of_route: false,
-        secret: false,
-    }
+    Var { name, default, about, of_route: false, secret: false }
 }
 
 const fn route(name: &'static str, default: &'static str, about: &'static str) -> Var {
-    Var {
-        name,
-        default,
-        about,
-        of_route: true,
-        secret: false,
-    }
+    Var { name, default, about, of_route: true, secret: false }
 }
 
 const fn secret(name: &'static str, default: &'static str, about: &'static str) -> Var {
-    Var {
-        name,
-        default,
-        about,
-        of_route: false,
-        secret: true,
-    }
+    Var { name, default, about, of_route: false, secret: true }
 }
 
 /// All of them, in the contract's order.
 pub const VARS: &[Var] = &[
     process("LISTEN", "0.0.0.0:8080", "data plane"),
     process("ADMIN_LISTEN", "127.0.0.1:9090", "admin plane"),
-    secret(
-        "ADMIN_TOKEN",
-        "",
-        "bearer token of `/admin/`; without it only loopback may ask",
-    ),
+    secret("ADMIN_TOKEN", "", "bearer token of `/admin/`; without it only loopback may ask"),
     process("UPSTREAM", "http://127.0.0.1:8081", "the payment service"),
-    process(
-        "UPSTREAM_CONNECT_TIMEOUT",
-        "1s",
-        "how long a connection to it may take",
-    ),
+    process("UPSTREAM_CONNECT_TIMEOUT", "1s", "how long a connection to it may take"),
     route("UPSTREAM_TIMEOUT", "30s", "how long it may take to answer"),
-    process(
-        "HEADER_TIMEOUT",
-        "10s",
-        "how long a caller may take for a request's head",
-    ),
+    process("HEADER_TIMEOUT", "10s", "how long a caller may take for a request's head"),
     process(
         "BODY_TIMEOUT",
         "30s",
         "how long for a protected body, or between two pieces of another",
     ),
-    secret(
-        "REDIS_URL",
-        "redis://127.0.0.1:6379",
-        "`redis://` or `unix://`",
-    ),
+    secret("REDIS_URL", "redis://127.0.0.1:6379", "`redis://` or `unix://`"),
     process("REDIS_MODE", "standalone", "standalone, sentinel, cluster"),
-    process(
-        "REDIS_MASTER_NAME",
-        "mymaster",
-        "Sentinel's name of the primary",
-    ),
+    process("REDIS_MASTER_NAME", "mymaster", "Sentinel's name of the primary"),
     process("REDIS_TIMEOUT", "500ms", "one command"),
-    process(
-        "REDIS_POOL_SIZE",
-        "0",
-        "multiplexed connections; 0 = one per runtime thread",
-    ),
+    process("REDIS_POOL_SIZE", "0", "multiplexed connections; 0 = one per runtime thread"),
     process(
         "REDIS_WAIT_REPLICAS",
         "0",
         "replicas that must confirm a claim before anything is sent",
     ),
     process("REDIS_WAIT_TIMEOUT", "100ms", "how long they may take"),
-    route(
-        "REDIS_DOWN",
-        "reject",
-        "reject (503) or bypass (forward unprotected, counted)",
-    ),
+    route("REDIS_DOWN", "reject", "reject (503) or bypass (forward unprotected, counted)"),
     process("NAMESPACE", "onceward", "prefix of every Redis key"),
-    route(
-        "LOCK_TTL",
-        "30s",
-        "lease of an attempt; renewed at a third of it",
-    ),
+    route("LOCK_TTL", "30s", "lease of an attempt; renewed at a third of it"),
     route("RECORD_TTL", "24h", "how long a final order is kept"),
-    route(
-        "UNKNOWN_TTL",
-        "168h",
-        "how long an order nobody could resolve is kept",
-    ),
+    route("UNKNOWN_TTL", "168h", "how long an order nobody could resolve is kept"),
     route("CANCEL_TTL", "72h", "how long a tombstone is kept"),
-    route(
-        "CALLBACK_TTL",
-        "72h",
-        "how long an acknowledged callback is kept",
-    ),
+    route("CALLBACK_TTL", "72h", "how long an acknowledged callback is kept"),
     route("TOKEN_TTL", "15m", "how long a token is good"),
-    route(
-        "DUPLICATE_WAIT",
-        "5s",
-        "how long a duplicate waits for the first; 0s = 409 at once",
-    ),
+    route("DUPLICATE_WAIT", "5s", "how long a duplicate waits for the first; 0s = 409 at once"),
     route("QUERY_INTERVAL", "3s", "first query of an unknown order"),
-    route(
-        "RESOLVE_DEADLINE",
-        "60s",
-        "when an unresolved order is cancelled",
-    ),
+    route("RESOLVE_DEADLINE", "60s", "when an unresolved order is cancelled"),
     route("SETTLE_DELAY", "15s", "how long `absent` is not believed"),
     route("CANCEL_INTERVAL", "5s", "between two cancel calls"),
-    route(
-        "KEY",
-        "header:Idempotency-Key",
-        "where the key stands, tried in order",
-    ),
-    route(
-        "KEY_REQUIRED",
-        "false",
-        "whether a request without a key is refused",
-    ),
+    route("KEY", "header:Idempotency-Key", "where the key stands, tried in order"),
+    route("KEY_REQUIRED", "false", "whether a request without a key is refused"),
     route("METHODS", "POST,PATCH", "methods that are protected"),
     route("SCOPE", "", "headers that partition keys"),
-    route(
-        "CALLER",
-        "authorization",
-        "headers that identify the caller",
-    ),
-    route(
-        "FINGERPRINT",
-        "body",
-        "body (bytes), json (canonical JSON), off",
-    ),
-    route(
-        "FINGERPRINT_IGNORE",
-        "",
-        "JSON pointers or fields that may differ between retries",
-    ),
+    route("CALLER", "authorization", "headers that identify the caller"),
+    route("FINGERPRINT", "body", "body (bytes), json (canonical JSON), off"),
+    route("FINGERPRINT_IGNORE", "", "JSON pointers or fields that may differ between retries"),
     route("TOKEN", "off", "off, optional, required"),
     route("ON_UNKNOWN", "hold", "hold, retry"),
     route("MAX_REQUEST_BODY", "1MiB", "largest protected request"),
-    route(
-        "MAX_RESPONSE_BODY",
-        "1MiB",
-        "largest response that is stored",
-    ),
-    process(
-        "REPLAY_HEADER",
-        "Idempotent-Replayed",
-        "name of the replay marker",
-    ),
-    process(
-        "MAX_IN_FLIGHT",
-        "1024",
-        "protected requests handled at once; beyond it 503",
-    ),
-    process(
-        "PREFIX",
-        "/_onceward",
-        "reserved path prefix of Onceward's own endpoints",
-    ),
-    secret(
-        "SECRET",
-        "",
-        "keys fingerprints and seals bodies; comma-separated, first writes",
-    ),
+    route("MAX_RESPONSE_BODY", "1MiB", "largest response that is stored"),
+    process("REPLAY_HEADER", "Idempotent-Replayed", "name of the replay marker"),
+    process("MAX_IN_FLIGHT", "1024", "protected requests handled at once; beyond it 503"),
+    process("PREFIX", "/_onceward", "reserved path prefix of Onceward's own endpoints"),
+    secret("SECRET", "", "keys fingerprints and seals bodies; comma-separated, first writes"),
     process("ROUTES", "", "routes as JSON, inline or a file's path"),
     process("FAULTS", "off", "off, on: fault simulation"),
-    process(
-        "DRAIN_TIMEOUT",
-        "25s",
-        "how long SIGTERM waits for what is running",
-    ),
+    process("DRAIN_TIMEOUT", "25s", "how long SIGTERM waits for what is running"),
     process("LOG", "info", "tracing filter"),
     process("LOG_FORMAT", "json", "json or text"),
 ];
@@ -213,6 +103,5 @@ pub fn var(name: &str) -> &'static Var {
 
 /// A route's field as the variable it overrides.
 pub fn of_field(field: &str) -> Option<&'static Var> {
-    VARS.iter()
-        .find(|var| var.of_route && var.name.eq_ignore_ascii_case(field))
+    VARS.iter().find(|var| var.of_route && var.name.eq_ignore_ascii_case(field))
 }

@@ -5,13 +5,8 @@ use std::collections::HashMap;
 use super::link::Link;
 
 /// The settings asked for. One at a time, since several in one call need Redis 7.0.
-const SETTINGS: [&str; 5] = [
-    "maxmemory-policy",
-    "maxmemory",
-    "appendfsync",
-    "save",
-    "min-replicas-to-write",
-];
+const SETTINGS: [&str; 5] =
+    ["maxmemory-policy", "maxmemory", "appendfsync", "save", "min-replicas-to-write"];
 
 /// A fact that is missing was not told; a check then says so instead of guessing.
 #[derive(Debug, Default)]
@@ -22,16 +17,10 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) async fn read(link: &Link) -> Self {
-        let mut facts = link
-            .ask::<String>(&["INFO"])
-            .await
-            .map(parse)
-            .unwrap_or_default();
+        let mut facts = link.ask::<String>(&["INFO"]).await.map(parse).unwrap_or_default();
         for name in SETTINGS {
             // A managed Redis refuses CONFIG: then it refuses every one.
-            let Ok(told) = link
-                .ask::<HashMap<String, String>>(&["CONFIG", "GET", name])
-                .await
+            let Ok(told) = link.ask::<HashMap<String, String>>(&["CONFIG", "GET", name]).await
             else {
                 break;
             };
@@ -66,28 +55,17 @@ impl Facts {
 }
 
 fn parse(info: String) -> Facts {
-    let fields = info
-        .lines()
-        .filter_map(|line| line.trim_end().split_once(':'));
-    let info = fields
-        .map(|(field, value)| (field.to_owned(), value.to_owned()))
-        .collect();
-    Facts {
-        info,
-        settings: HashMap::new(),
-    }
+    let fields = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+    let info = fields.map(|(field, value)| (field.to_owned(), value.to_owned())).collect();
+    Facts { info, settings: HashMap::new() }
 }
 
 #[cfg(test)]
 impl Facts {
     /// Facts as a server would tell them: the text of `INFO`, and pairs of settings.
     pub(super) fn told(info: &str, settings: &[(&str, &str)]) -> Self {
-        let settings = settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self {
-            settings: settings.collect(),
-            ..parse(info.to_owned())
-        }
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { settings: settings.collect(), ..parse(info.to_owned()) }
     }
 }

@@ -30,11 +30,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent(timeout) => {
-                write!(
-                    out,
-                    "no answer within {}",
-                    humantime::format_duration(*timeout)
-                )
+                write!(out, "no answer within {}", humantime::format_duration(*timeout))
             }
             Self::Lost(why) => write!(out, "connection lost: {why}"),
             Self::Elsewhere => out.write_str("held by another node of the cluster"),
@@ -74,9 +70,8 @@ impl Link {
         let address = client.get_connection_info().addr().to_string();
 
         // The timeouts are ours alone, so that there is one rule for how long a wait may be.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let connection = match tokio::time::timeout(timeout, connecting).await {
             Ok(Ok(connection)) => connection,
@@ -84,11 +79,7 @@ impl Link {
             Err(_) => return Err(silent(&address, timeout)),
         };
 
-        let link = Self {
-            client,
-            connection,
-            timeout,
-        };
+        let link = Self { client, connection, timeout };
         match link.ask::<String>(&["PING"]).await {
             // A user without PING is connected all the same; `permissions` names the command.
             Ok(_) | Err(Trouble::NotAllowed(_)) => Ok(link),

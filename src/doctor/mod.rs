@@ -51,9 +51,7 @@ pub async fn examine(patient: Patient<'_>) -> Report {
     let link = match Link::open(patient).await {
         Ok(link) => link,
         Err(refusal) => {
-            return Report {
-                findings: vec![refusal],
-            };
+            return Report { findings: vec![refusal] };
         }
     };
     let facts = Facts::read(&link).await;

@@ -38,12 +38,7 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            verdict: Verdict::Ok,
-            check,
-            found: found.into(),
-            advice: None,
-        }
+        Self { verdict: Verdict::Ok, check, found: found.into(), advice: None }
     }
 
     pub(super) fn warn(
@@ -51,12 +46,7 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self {
-            verdict: Verdict::Warn,
-            check,
-            found: found.into(),
-            advice: Some(advice.into()),
-        }
+        Self { verdict: Verdict::Warn, check, found: found.into(), advice: Some(advice.into()) }
     }
 
     pub(super) fn fail(
@@ -64,12 +54,7 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self {
-            verdict: Verdict::Fail,
-            check,
-            found: found.into(),
-            advice: Some(advice.into()),
-        }
+        Self { verdict: Verdict::Fail, check, found: found.into(), advice: Some(advice.into()) }
     }
 }
 
@@ -85,27 +70,14 @@ pub struct Report {
 impl Report {
     /// Whether at least one check failed.
     pub fn failed(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.verdict == Verdict::Fail)
+        self.findings.iter().any(|finding| finding.verdict == Verdict::Fail)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Finding {
-            verdict,
-            check,
-            found,
-            advice,
-        } in &self.findings
-        {
-            writeln!(
-                out,
-                "{:<4}  {check:<12} {}",
-                verdict.word(),
-                one_line(found)
-            )?;
+        for Finding { verdict, check, found, advice } in &self.findings {
+            writeln!(out, "{:<4}  {check:<12} {}", verdict.word(), one_line(found))?;
             if let Some(advice) = advice {
                 writeln!(out, "{:19}{}", "", one_line(advice))?;
             }

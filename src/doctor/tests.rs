@@ -58,12 +58,7 @@ impl Server {
                 // The one that answers must be ours, not the winner of a race for the port.
                 && info.contains(&format!("process_id:{}\r\n", process.id()))
             {
-                return Some(Self {
-                    process,
-                    port,
-                    admin,
-                    _folder: folder,
-                });
+                return Some(Self { process, port, admin, _folder: folder });
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -93,11 +88,7 @@ impl Drop for Server {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn patient(redis_url: &str) -> Patient<'_> {
@@ -113,23 +104,14 @@ fn patient(redis_url: &str) -> Patient<'_> {
 }
 
 fn finding<'a>(report: &'a Report, check: &str) -> &'a Finding {
-    report
-        .findings
-        .iter()
-        .find(|finding| finding.check == check)
-        .unwrap()
+    report.findings.iter().find(|finding| finding.check == check).unwrap()
 }
 
 /// Exactly these checks fail.
 #[track_caller]
 fn assert_fails(report: &Report, checks: &[&str]) {
     let failing = |finding: &&Finding| finding.verdict == Verdict::Fail;
-    let failed: Vec<_> = report
-        .findings
-        .iter()
-        .filter(failing)
-        .map(|f| f.check)
-        .collect();
+    let failed: Vec<_> = report.findings.iter().filter(failing).map(|f| f.check).collect();
     assert_eq!(failed, checks, "\n{report}");
     assert_eq!(report.failed(), !checks.is_empty());
 }
@@ -142,18 +124,9 @@ async fn a_healthy_server_is_fine_in_every_way_and_left_as_it_was() {
 
     assert_fails(&report, &[]);
     // How fast this machine is today is not the server's fault.
-    let others = report
-        .findings
-        .iter()
-        .filter(|finding| finding.check != "latency");
-    assert!(
-        others.clone().all(|finding| finding.verdict == Verdict::Ok),
-        "\n{report}"
-    );
-    assert!(
-        others.clone().all(|finding| finding.advice.is_none()),
-        "\n{report}"
-    );
+    let others = report.findings.iter().filter(|finding| finding.check != "latency");
+    assert!(others.clone().all(|finding| finding.verdict == Verdict::Ok), "\n{report}");
+    assert!(others.clone().all(|finding| finding.advice.is_none()), "\n{report}");
     assert_eq!(server.say::<u64>("DBSIZE").await, 0);
 }
 
@@ -161,18 +134,9 @@ async fn a_healthy_server_is_fine_in_every_way_and_left_as_it_was() {
 async fn a_server_that_forgets_fails_and_each_weakness_is_named() {
     let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]).await;
     let url = server.url("");
-    let weak = Patient {
-        wait_replicas: 1,
-        cluster_mode: true,
-        secret_set: false,
-        ..patient(&url)
-    };
+    let weak = Patient { wait_replicas: 1, cluster_mode: true, secret_set: false, ..patient(&url) };
 
-    let report = examine(Patient {
-        lock_ttl: TIMEOUT,
-        ..weak
-    })
-    .await;
+    let report = examine(Patient { lock_ttl: TIMEOUT, ..weak }).await;
 
     assert_fails(&report, &["cluster", "eviction", "persistence", "replicas"]);
     assert_eq!(finding(&report, "eviction").found, "allkeys-lru");
@@ -184,9 +148,8 @@ async fn a_server_that_forgets_fails_and_each_weakness_is_named() {
 #[tokio::test]
 async fn refused_commands_are_named_by_a_dry_run() {
     let mut server = Server::start(&HEALTHY).await;
-    let _: () = server
-        .say("ACL SETUSER pay on >s3cret ~onceward:* &onceward:* +@all -zadd -script")
-        .await;
+    let _: () =
+        server.say("ACL SETUSER pay on >s3cret ~onceward:* &onceward:* +@all -zadd -script").await;
 
     let report = examine(patient(&server.url("pay:s3cret@"))).await;
 
@@ -219,9 +182,7 @@ async fn refused_commands_are_named_without_a_dry_run_too() {
 #[tokio::test]
 async fn a_user_of_another_namespace_may_neither_write_nor_listen() {
     let mut server = Server::start(&HEALTHY).await;
-    let _: () = server
-        .say("ACL SETUSER pay on >s3cret ~other:* &other:* +@all -acl")
-        .await;
+    let _: () = server.say("ACL SETUSER pay on >s3cret ~other:* &other:* +@all -acl").await;
 
     let report = examine(patient(&server.url("pay:s3cret@"))).await;
 
@@ -247,9 +208,7 @@ async fn a_full_server_fails() {
 async fn a_read_only_replica_fails() {
     let master = Server::start(&HEALTHY).await;
     let mut replica = Server::start(&HEALTHY).await;
-    let _: () = replica
-        .say(&format!("REPLICAOF 127.0.0.1 {}", master.port))
-        .await;
+    let _: () = replica.say(&format!("REPLICAOF 127.0.0.1 {}", master.port)).await;
 
     let report = examine(patient(&replica.url(""))).await;
 
@@ -268,10 +227,7 @@ async fn a_wrong_password_fails_and_is_not_shown() {
         let report = examine(patient(&server.url(login))).await;
 
         assert_fails(&report, &["connection"]);
-        assert!(
-            report.to_string().contains("password refused"),
-            "\n{report}"
-        );
+        assert!(report.to_string().contains("password refused"), "\n{report}");
         assert!(!report.to_string().contains("wr0ng"), "\n{report}");
     }
     assert!(!examine(patient(&server.url(":right@"))).await.failed());
@@ -280,14 +236,7 @@ async fn a_wrong_password_fails_and_is_not_shown() {
 #[tokio::test]
 async fn a_refused_login_command_does_not_give_the_password_away() {
     // An unknown command is quoted back by Redis with its arguments.
-    let server = Server::start(&[
-        "--rename-command",
-        "AUTH",
-        "",
-        "--rename-command",
-        "HELLO",
-        "",
-    ]);
+    let server = Server::start(&["--rename-command", "AUTH", "", "--rename-command", "HELLO", ""]);
     let server = server.await;
 
     for protocol in ["", "/?protocol=resp3"] {
@@ -315,17 +264,10 @@ async fn a_server_that_never_answers_fails_within_the_timeout() {
     let url = format!("redis://{}", deaf.local_addr().unwrap());
     let begun = Instant::now();
 
-    let report = examine(Patient {
-        timeout: Duration::from_millis(100),
-        ..patient(&url)
-    })
-    .await;
+    let report = examine(Patient { timeout: Duration::from_millis(100), ..patient(&url) }).await;
 
     assert_fails(&report, &["connection"]);
-    assert!(
-        report.to_string().contains("no answer within 100ms"),
-        "\n{report}"
-    );
+    assert!(report.to_string().contains("no answer within 100ms"), "\n{report}");
     assert!(begun.elapsed() < TIMEOUT);
 }
 

@@ -7,10 +7,10 @@ use crate::model::order::State;
 use crate::model::outcome::Meaning;
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
-use crate::store::orders::{Renewal, Settle, Settlement, SpentToken};
+use crate::store::orders::{Abandon, Renewal, Settle, Settlement, SpentToken};
 use bytes::Bytes;
 use hyper::Response;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 const RENEW_AT: u32 = 3;
 
 /// Between two tries at storing an outcome while Redis is away.
-const STORE_AGAIN: Duration = Duration::from_millis(100);
+const STORE_AGAIN: Duration = Duration::from_millis(50);
 
 /// What an attempt is and holds.
 struct Held<'a> {
@@ -26,8 +26,20 @@ struct Held<'a> {
     attempt: &'a AttemptId,
     fence: u64,
     since: Instant,
-    /// When the lease runs out, as far as we know.
-    until: Instant,
+    /// When the lease runs out, as far as we know: counted from before it was asked for.
+    until: Mutex<Instant>,
+}
+
+impl Held<'_> {
+    fn until(&self) -> Instant {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease was asked for at `asked` and holds for its whole length from then on.
+    fn holds_from(&self, asked: Instant) {
+        let until = asked + self.payment.route.tuning.lock_ttl;
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 /// What is to be written of an attempt.
@@ -38,27 +50,22 @@ struct Ending {
 }
 
 impl Guard {
-    /// Runs a claimed attempt to its end.
+    /// Runs an attempt to its end, whose claim was asked for and granted under this fence.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         payment: &Arc<Payment>,
         attempt: &AttemptId,
-        fence: u64,
+        (fence, asked): (u64, Instant),
         token: Option<&SpentToken>,
     ) -> Answer {
-        let now = Instant::now();
-        let until = now + payment.route.tuning.lock_ttl;
-        let mut held = Held {
-            payment,
-            attempt,
-            fence,
-            since: now,
-            until,
-        };
+        let until = Mutex::new(asked + payment.route.tuning.lock_ttl);
+        let held = Held { payment, attempt, fence, since: asked, until };
+        // Whoever slept past its lease before anything was sent sends nothing any more.
+        let still_held = || Instant::now() < held.until();
         let outcome = tokio::select! {
             biased;
-            outcome = self.exchange(payment, Some(fence)) => outcome,
-            never = self.keep_lease(&mut held) => match never {},
+            outcome = self.exchange(payment, Some(fence), still_held) => outcome,
+            never = self.keep_lease(&held) => match never {},
         };
         match outcome {
             Outcome::NotSent(why) => {
@@ -67,23 +74,16 @@ impl Guard {
                 Answer::Refused(Refusal::UpstreamUnreachable, state)
             }
             Outcome::Answer(response, Meaning::Declined) => {
-                let state = self
-                    .give_back(&held, token, "upstream declined to begin")
-                    .await;
+                let state = self.give_back(&held, token, "upstream declined to begin").await;
                 Answer::First(response.map(Payload::Full), state)
             }
             Outcome::Large(large, Meaning::Declined) => {
-                let state = self
-                    .give_back(&held, token, "upstream declined to begin")
-                    .await;
+                let state = self.give_back(&held, token, "upstream declined to begin").await;
                 Answer::First(large.relay(&self.running), state)
             }
             Outcome::NoAnswer(no_answer) => {
-                let ending = Ending {
-                    to: State::Unknown,
-                    kept: Kept::Nothing,
-                    why: why(no_answer),
-                };
+                let ending =
+                    Ending { to: State::Unknown, kept: Kept::Nothing, why: why(no_answer) };
                 tracing::warn!(order = %payment.order.id, fence, why = ending.why, "outcome unknown");
                 let state = self.settle(held, ending).await;
                 Answer::Refused(
@@ -112,7 +112,7 @@ impl Guard {
     /// Forwards a request that could not be protected, because its route says so.
     pub(super) async fn bypass(self: &Arc<Self>, payment: &Payment) -> Answer {
         self.metrics.bypassed.inc();
-        match self.exchange(payment, None).await {
+        match self.exchange(payment, None, || true).await {
             Outcome::NotSent(_) => Answer::Refused(Refusal::UpstreamUnreachable, State::Unknown),
             Outcome::NoAnswer(NoAnswer::Silent) => {
                 Answer::Refused(Refusal::UpstreamTimeout, State::Unknown)
@@ -127,19 +127,17 @@ impl Guard {
 
     /// Renews the lease for as long as it is polled. A lease that is lost changes nothing here:
     /// the request is out, and its outcome is told under its fence.
-    async fn keep_lease(&self, held: &mut Held<'_>) -> std::convert::Infallible {
+    async fn keep_lease(&self, held: &Held<'_>) -> std::convert::Infallible {
         let lease = held.payment.route.tuning.lock_ttl;
         let mut pause = lease / RENEW_AT;
         loop {
             sleep(pause).await;
             let asked = Instant::now();
-            let renewal = self
-                .store
-                .renew(&held.payment.order, held.attempt, held.fence, lease)
-                .await;
+            let renewal =
+                self.store.renew(&held.payment.order, held.attempt, held.fence, lease).await;
             pause = lease / RENEW_AT;
             match &renewal {
-                Ok(Renewal::Renewed | Renewal::Regained) => held.until = asked + lease,
+                Ok(Renewal::Renewed | Renewal::Regained) => held.holds_from(asked),
                 Ok(Renewal::Lost(state)) => {
                     tracing::warn!(order = %held.payment.order.id, fence = held.fence, %state, "lease lost");
                 }
@@ -159,12 +157,10 @@ impl Guard {
     ) -> State {
         let keep = held.payment.route.tuning.record_ttl;
         self.metrics.held(held.since.elapsed());
-        match self
-            .store
-            .abandon(&held.payment.order, held.attempt, token, keep, why)
-            .await
-        {
-            Ok(_) => {
+        match self.store.abandon(&held.payment.order, held.attempt, token, keep, why).await {
+            // Somebody noticed that the lease was gone, or the order moved on otherwise.
+            Ok(Abandon::Refused(state)) => state,
+            Ok(Abandon::Abandoned | Abandon::Voided) => {
                 self.metrics.abandoned.inc();
                 State::None
             }
@@ -175,23 +171,26 @@ impl Guard {
         }
     }
 
-    /// Writes what became of the attempt. While Redis is away the caller is not kept waiting: it
-    /// gets the real answer marked `unknown`, and storing goes on as long as the lease is ours.
+    /// Writes what became of the attempt. A lost answer is asked for again; a caller is kept waiting
+    /// no longer than one command may take. Then it gets the real answer marked `unknown`, and
+    /// storing goes on for as long as the lease is ours.
     async fn settle(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> State {
         self.metrics.held(held.since.elapsed());
-        if let Some(state) = self.try_settle(&held, &ending).await {
-            return state;
+        let patience = Instant::now() + self.redis_timeout;
+        loop {
+            if let Some(state) = self.try_settle(&held, &ending).await {
+                return state;
+            }
+            if Instant::now() >= patience {
+                break;
+            }
+            sleep(STORE_AGAIN).await;
         }
         let (guard, payment, attempt) = (self.clone(), held.payment.clone(), held.attempt.clone());
-        let (fence, since, until) = (held.fence, held.since, held.until);
+        let (fence, since, until) = (held.fence, held.since, held.until());
         self.running.spawn(async move {
-            let held = Held {
-                payment: &payment,
-                attempt: &attempt,
-                fence,
-                since,
-                until,
-            };
+            let (payment, attempt) = (&payment, &attempt);
+            let held = Held { payment, attempt, fence, since, until: Mutex::new(until) };
             while Instant::now() < until {
                 sleep(STORE_AGAIN).await;
                 if guard.try_settle(&held, &ending).await.is_some() {
@@ -215,11 +214,7 @@ impl Guard {
             attempt: held.attempt,
             fence: held.fence,
             to: ending.to,
-            keep: if ending.to.is_final() {
-                tuning.record_ttl
-            } else {
-                tuning.unknown_ttl
-            },
+            keep: if ending.to.is_final() { tuning.record_ttl } else { tuning.unknown_ttl },
             kept: &ending.kept,
             why: ending.why,
         };

@@ -48,14 +48,17 @@ pub(super) struct Large {
 const READ_AHEAD: usize = 8;
 
 impl Guard {
-    /// Sends the request and reads the answer, for no longer than the route allows.
-    pub(super) async fn exchange(&self, payment: &Payment, fence: Option<u64>) -> Outcome {
+    /// Sends the request, if it still may be when a connection stands, and reads the answer, for no
+    /// longer than the route allows.
+    pub(super) async fn exchange(
+        &self,
+        payment: &Payment,
+        fence: Option<u64>,
+        may_send: impl Fn() -> bool,
+    ) -> Outcome {
         let until = Instant::now() + payment.route.tuning.upstream_timeout;
         let started = std::time::Instant::now();
-        let sent = self
-            .upstream
-            .send(request(payment, fence), sleep_until(until))
-            .await;
+        let sent = self.upstream.send(request(payment, fence), sleep_until(until), may_send).await;
         let exchange = match sent {
             Ok(exchange) => exchange,
             Err(SendError::NotSent(why)) => return Outcome::NotSent(why),
@@ -74,9 +77,7 @@ impl Guard {
         end_to_end(&mut head.headers);
         let cap = payment.route.tuning.max_response_body;
         let collected = timeout_at(until, collect(&mut body, cap)).await;
-        self.metrics
-            .upstream
-            .observe(started.elapsed().as_secs_f64());
+        self.metrics.upstream.observe(started.elapsed().as_secs_f64());
         let rules = &payment.route.outcome;
         match collected {
             Err(_) => Outcome::NoAnswer(NoAnswer::Silent),
@@ -89,13 +90,7 @@ impl Guard {
             Ok(Ok(Collected::Over(read))) => {
                 let meaning = of_attempt(rules, head.status, &head.headers, &[]);
                 let head = Response::from_parts(head, ());
-                let large = Large {
-                    head,
-                    read,
-                    rest: body,
-                    connection,
-                    until,
-                };
+                let large = Large { head, read, rest: body, connection, until };
                 Outcome::Large(Box::new(large), meaning)
             }
         }
@@ -111,17 +106,8 @@ impl Large {
     /// The answer for the caller. A task reads it to its end whether or not the caller stays, so
     /// that upstream is not cut off in the middle of its work.
     pub(super) fn relay(self, running: &tokio_util::task::TaskTracker) -> Response<Payload> {
-        let Large {
-            head,
-            read,
-            mut rest,
-            connection,
-            until,
-        } = self;
-        let length = rest
-            .size_hint()
-            .exact()
-            .map(|left| left + read.len() as u64);
+        let Large { head, read, mut rest, connection, until } = self;
+        let length = rest.size_hint().exact().map(|left| left + read.len() as u64);
         let (pieces, heard) = tokio::sync::mpsc::channel(READ_AHEAD);
         running.spawn(async move {
             let mut listened = pieces.send(Ok(read)).await.is_ok();
@@ -174,11 +160,7 @@ async fn collect(body: &mut Incoming, cap: usize) -> Result<Collected, hyper::Er
 
 /// One piece as it came; several in one.
 fn whole(first: Bytes, more: BytesMut) -> Bytes {
-    if more.is_empty() {
-        first
-    } else {
-        more.freeze()
-    }
+    if more.is_empty() { first } else { more.freeze() }
 }
 
 /// The request as it goes out: the payment's, with the second line of defence on it.

@@ -43,9 +43,7 @@ impl Guard {
             while Instant::now() < until {
                 sleep(pause).await;
                 let taken =
-                    guard
-                        .store
-                        .abandon(&order, &attempt, token.as_ref(), keep, "claim lost");
+                    guard.store.abandon(&order, &attempt, token.as_ref(), keep, "claim lost");
                 if taken.await.is_ok() {
                     break;
                 }

@@ -11,9 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
 /// From a fast service to the default UPSTREAM_TIMEOUT and LOCK_TTL.
-const SECONDS: [f64; 11] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0,
-];
+const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 /// The guard's counters.
 #[derive(Clone)]
@@ -154,10 +152,7 @@ impl GuardMetrics {
 
     pub(super) fn settled(&self, to: State, settled: &Settle) {
         match settled {
-            Settle::Settled => self
-                .settled
-                .get_or_create(&Settled { state: to.word() })
-                .inc(),
+            Settle::Settled => self.settled.get_or_create(&Settled { state: to.word() }).inc(),
             _ => self.fenced.inc(),
         };
     }

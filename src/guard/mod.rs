@@ -107,10 +107,7 @@ pub enum Answer {
 
 /// Why the caller gets no answer of upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the names are the contract's problem names, section 4"
-)]
+#[allow(missing_docs, reason = "the names are the contract's problem names, section 4")]
 pub enum Refusal {
     InProgress,
     OutcomeUnknown,
@@ -141,15 +138,14 @@ impl Guard {
         let mut waiter = None;
         loop {
             let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
-            let turn = self.running.spawn(
-                self.clone()
-                    .turn(payment.clone(), attempt.clone())
-                    .in_current_span(),
-            );
+            let turn = self
+                .running
+                .spawn(self.clone().turn(payment.clone(), attempt.clone()).in_current_span());
             let found = match turn.await {
                 Ok(Turn::Over(answer)) => return answer,
                 Ok(Turn::Wait(found)) => found,
-                Err(_) => return Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
+                // The task broke down: when in doubt whether something was sent, it was.
+                Err(_) => return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown),
             };
             if Instant::now() >= until {
                 return after_waiting(found);
@@ -175,6 +171,7 @@ impl Guard {
             Err(None) => return refused(Refusal::TokenInvalid, State::Unknown),
         };
         for _ in 0..LAPSES {
+            let asked = Instant::now();
             let claim = match self.claim(&payment, &attempt, token.as_ref()).await {
                 Ok(claim) => claim,
                 Err(error) => return Turn::Over(self.without_store(&payment, &error).await),
@@ -189,8 +186,7 @@ impl Guard {
                         );
                     }
                     Turn::Over(
-                        self.attempt(&payment, &attempt, fence, token.as_ref())
-                            .await,
+                        self.attempt(&payment, &attempt, (fence, asked), token.as_ref()).await,
                     )
                 }
                 Claim::Found(found) => self.found(&payment, found).await,
@@ -217,18 +213,11 @@ impl Guard {
             None => 0,
             Some(partition) => self
                 .store
-                .bind_token(
-                    (partition, &presented.hash),
-                    &payment.callers,
-                    &payment.order,
-                )
+                .bind_token((partition, &presented.hash), &payment.callers, &payment.order)
                 .await?
                 .ok_or(None)?,
         };
-        Ok(Some(SpentToken {
-            hash: presented.hash.clone(),
-            until,
-        }))
+        Ok(Some(SpentToken { hash: presented.hash.clone(), until }))
     }
 
     /// Claims, and asks again under the same name when an answer was lost, for no longer than one
@@ -306,9 +295,7 @@ impl Guard {
     async fn lapse(&self, payment: &Payment, fence: u64) -> Result<(), StoreError> {
         let order = &payment.order;
         let keep = payment.route.tuning.unknown_ttl;
-        self.store
-            .lapse(order.partition, &order.id, Some(fence), keep)
-            .await?;
+        self.store.lapse(order.partition, &order.id, Some(fence), keep).await?;
         self.metrics.lapsed.inc();
         tracing::warn!(order = %order.id, fence, "an attempt lost its lease: its outcome is unknown");
         Ok(())

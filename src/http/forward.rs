@@ -28,8 +28,7 @@ pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool)
     }
     if let Some(wish) = wish {
         head.headers.insert(UPGRADE, wish);
-        head.headers
-            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
     forwarded(head);
     if !head.headers.contains_key(HOST)
@@ -39,10 +38,7 @@ pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool)
     }
     // Origin form: the host stands in Host.
     if head.uri.authority().is_some() {
-        let target = head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         head.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/"));
     }
     head.version = Version::HTTP_11;
@@ -69,8 +65,7 @@ fn forwarded(head: &mut Parts) {
         }
     }
     if !head.headers.contains_key(&FORWARDED_PROTO) {
-        head.headers
-            .insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
     if !head.headers.contains_key(&FORWARDED_HOST)
         && let Some(host) = head.headers.get(HOST).cloned()

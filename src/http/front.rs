@@ -72,14 +72,10 @@ impl Plane {
         match (request.method().as_str(), parts.as_slice()) {
             ("POST", ["tokens"]) => self.issue_token(request).await,
             ("GET", ["orders", route, key]) => self.show_order(route, key, request).await,
-            (_, ["tokens"] | ["orders", _, _]) => Err(Problem::new(
-                Name::MethodNotAllowed,
-                "Tokens take POST, orders take GET.",
-            )),
-            _ => Err(Problem::new(
-                Name::NotFound,
-                "Onceward has no such endpoint.",
-            )),
+            (_, ["tokens"] | ["orders", _, _]) => {
+                Err(Problem::new(Name::MethodNotAllowed, "Tokens take POST, orders take GET."))
+            }
+            _ => Err(Problem::new(Name::NotFound, "Onceward has no such endpoint.")),
         }
     }
 }

@@ -41,12 +41,7 @@ impl Plane {
         let fingerprints = fingerprints(&self.secrets, route, head, body)?;
         let token = presented(route, &head.headers)?;
         let order = Order::new(route.name.clone(), &scope, key);
-        Ok(Some(Identity {
-            order,
-            fingerprints,
-            callers,
-            token,
-        }))
+        Ok(Some(Identity { order, fingerprints, callers, token }))
     }
 }
 
@@ -58,12 +53,7 @@ fn key(
     body: &[u8],
 ) -> Result<Option<Key>, Problem> {
     let query = head.uri.query().unwrap_or_default();
-    let view = View {
-        headers: &head.headers,
-        query,
-        params: Some(params),
-        body,
-    };
+    let view = View { headers: &head.headers, query, params: Some(params), body };
     for source in &route.tuning.key {
         let key = source.key(&view).map_err(|error| match error {
             // The connection is left in a known state, but what came over it was not JSON at all.
@@ -128,10 +118,7 @@ fn fingerprints(
 fn caller_parts<'a>(route: &'a Route, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
     let mut parts: Vec<&[u8]> = Vec::with_capacity(8);
     let named = |name: &'a HeaderName| {
-        headers
-            .get_all(name)
-            .iter()
-            .map(move |value| (name.as_str().as_bytes(), value.as_bytes()))
+        headers.get_all(name).iter().map(move |value| (name.as_str().as_bytes(), value.as_bytes()))
     };
     for (name, value) in route.tuning.caller.iter().flat_map(named) {
         parts.extend([name, value]);
@@ -144,10 +131,7 @@ fn caller_parts<'a>(route: &'a Route, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
 fn without_ignored<'a>(route: &Route, query: &'a str) -> Cow<'a, [u8]> {
     match route.tuning.fingerprint_ignore.is_empty() {
         true => Cow::Borrowed(query.as_bytes()),
-        false => Cow::Owned(form::without(
-            query.as_bytes(),
-            &route.tuning.fingerprint_ignore,
-        )),
+        false => Cow::Owned(form::without(query.as_bytes(), &route.tuning.fingerprint_ignore)),
     }
 }
 
@@ -183,10 +167,9 @@ fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Pr
     let mut lines = headers.get_all(token::HEADER).iter();
     match (lines.next(), lines.next()) {
         (None, _) if route.tuning.token == TokenUse::Optional => Ok(None),
-        (None, _) => Err(Problem::new(
-            Name::TokenMissing,
-            "Fetch a token and send it as Payment-Token.",
-        )),
+        (None, _) => {
+            Err(Problem::new(Name::TokenMissing, "Fetch a token and send it as Payment-Token."))
+        }
         (Some(line), None) => match Presented::parse(line.as_bytes()) {
             Some(presented) => Ok(Some(presented)),
             None => Err(Problem::of(
@@ -194,10 +177,7 @@ fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Pr
                 crate::model::order::State::Unknown,
             )),
         },
-        (Some(_), Some(_)) => Err(Problem::new(
-            Name::BadRequest,
-            "More than one Payment-Token.",
-        )),
+        (Some(_), Some(_)) => Err(Problem::new(Name::BadRequest, "More than one Payment-Token.")),
     }
 }
 

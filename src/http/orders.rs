@@ -31,15 +31,8 @@ impl Plane {
     ) -> Result<Response<Payload>, Problem> {
         // Whether it is unknown, expired or somebody else's: one answer.
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
-        let route = self
-            .routes
-            .load()
-            .named(route)
-            .cloned()
-            .ok_or_else(absent)?;
-        let key = percent_decode_str(key)
-            .decode_utf8()
-            .map_err(|_| absent())?;
+        let route = self.routes.load().named(route).cloned().ok_or_else(absent)?;
+        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
         let headers = request.headers();
         let order = Order::new(route.name.clone(), &scope(&route, headers)?, key);
@@ -59,10 +52,7 @@ impl Plane {
         let headers = response.headers_mut();
         headers.insert(STATE, HeaderValue::from_static(record.state.word()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let told = Told {
-            route: Some(route.name.clone()),
-            outcome: "order",
-        };
+        let told = Told { route: Some(route.name.clone()), outcome: "order" };
         response.extensions_mut().insert(told);
         Ok(response)
     }
@@ -84,13 +74,7 @@ fn wish_to_wait(headers: &HeaderMap) -> Duration {
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split([',', ';']))
-        .filter_map(|wish| {
-            wish.trim()
-                .strip_prefix("wait=")?
-                .trim_matches('"')
-                .parse()
-                .ok()
-        })
+        .filter_map(|wish| wish.trim().strip_prefix("wait=")?.trim_matches('"').parse().ok())
         .map(Duration::from_secs)
         .next()
         .unwrap_or_default()

@@ -31,9 +31,7 @@ impl Plane {
         // Upstream's time begins when it has all of the request.
         let sent = CancellationToken::new();
         let all_sent = sent.clone();
-        let body = Payload::stream(body, Some(self.config.body_timeout), move || {
-            all_sent.cancel()
-        });
+        let body = Payload::stream(body, Some(self.config.body_timeout), move || all_sent.cancel());
         self.send(Request::from_parts(head, body), sent).await
     }
 
@@ -45,8 +43,7 @@ impl Plane {
     ) -> Result<Response<Payload>, Problem> {
         let sent = CancellationToken::new();
         sent.cancel();
-        self.send(Request::from_parts(head, Payload::Full(body)), sent)
-            .await
+        self.send(Request::from_parts(head, Payload::Full(body)), sent).await
     }
 
     async fn send(
@@ -58,12 +55,7 @@ impl Plane {
             sent.cancelled().await;
             tokio::time::sleep(self.config.upstream_timeout).await;
         };
-        let exchange = self
-            .guard
-            .upstream
-            .send(request, late)
-            .await
-            .map_err(problem)?;
+        let exchange = self.guard.upstream.send(request, late, || true).await.map_err(problem)?;
         Ok(passed(exchange.streaming()))
     }
 
@@ -76,18 +68,13 @@ impl Plane {
         let (mut head, body) = request.into_parts();
         towards_upstream(&mut head, &self.config, true);
         let body = Payload::stream(body, Some(self.config.body_timeout), || {});
-        let sending = self
-            .guard
-            .upstream
-            .send_upgrade(Request::from_parts(head, body));
+        let sending = self.guard.upstream.send_upgrade(Request::from_parts(head, body));
         let mut response = tokio::time::timeout(self.config.upstream_timeout, sending)
             .await
             .map_err(|_| problem(SendError::Silent))?
             .map_err(problem)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(passed(
-                response.map(|body| Payload::stream(body, None, || {})),
-            ));
+            return Ok(passed(response.map(|body| Payload::stream(body, None, || {}))));
         }
         let upstream = hyper::upgrade::on(&mut response);
         // Not among what must end before the process may: a tunnel has no end of its own.
@@ -111,10 +98,7 @@ fn passed(mut response: Response<Payload>) -> Response<Payload> {
 }
 
 fn tell(response: &mut Response<Payload>) {
-    response.extensions_mut().insert(Told {
-        route: None,
-        outcome: "passed",
-    });
+    response.extensions_mut().insert(Told { route: None, outcome: "passed" });
 }
 
 /// What to tell of a request that was not protected: no order's state is at stake.

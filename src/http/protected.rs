@@ -53,13 +53,7 @@ impl Plane {
         towards_upstream(&mut head, &self.config, false);
         // The body is in one piece now, however it came.
         head.headers.remove(CONTENT_LENGTH);
-        let Some(Identity {
-            order,
-            fingerprints,
-            callers,
-            token,
-        }) = identity
-        else {
+        let Some(Identity { order, fingerprints, callers, token }) = identity else {
             return self.pass_whole(head, body).await;
         };
         if route.tuning.token != TokenUse::Off {
@@ -89,18 +83,16 @@ impl Plane {
                 let response = crate::answer::json(StatusCode::OK, &document::of(&record));
                 self.replayed(marked(response, route, "document", record.state))
             }
-            Answer::Refused(refusal, state) => Problem::of(refusal, state)
-                .about(route, Some(&key))
-                .into_response(),
+            Answer::Refused(refusal, state) => {
+                Problem::of(refusal, state).about(route, Some(&key)).into_response()
+            }
         })
     }
 
     /// The answer, marked as coming from the store.
     fn replayed(&self, mut response: Response<Payload>) -> Response<Payload> {
         let marker = self.config.replay_header.clone();
-        response
-            .headers_mut()
-            .insert(marker, HeaderValue::from_static("true"));
+        response.headers_mut().insert(marker, HeaderValue::from_static("true"));
         response
     }
 }
@@ -144,12 +136,7 @@ fn marked(
     outcome: &'static str,
     state: State,
 ) -> Response<Payload> {
-    response
-        .headers_mut()
-        .insert(STATE, HeaderValue::from_static(state.word()));
-    response.extensions_mut().insert(Told {
-        route: Some(route.name.clone()),
-        outcome,
-    });
+    response.headers_mut().insert(STATE, HeaderValue::from_static(state.word()));
+    response.extensions_mut().insert(Told { route: Some(route.name.clone()), outcome });
     response
 }

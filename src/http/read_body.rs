@@ -36,10 +36,7 @@ async fn collect(mut body: Incoming, cap: usize) -> Result<Bytes, Problem> {
     while let Some(frame) = body.frame().await {
         let broken = |_| Problem::new(Name::BadRequest, "The body is not what its head announced.");
         let Ok(piece) = frame.map_err(broken)?.into_data() else {
-            return Err(Problem::new(
-                Name::BadRequest,
-                "Trailers are not passed on.",
-            ));
+            return Err(Problem::new(Name::BadRequest, "Trailers are not passed on."));
         };
         if read.len() + more.len() + piece.len() > cap {
             return Err(too_large());
@@ -58,9 +55,5 @@ async fn collect(mut body: Incoming, cap: usize) -> Result<Bytes, Problem> {
 }
 
 fn too_large() -> Problem {
-    Problem::new(
-        Name::BodyTooLarge,
-        "The body is larger than this route takes.",
-    )
-    .closing()
+    Problem::new(Name::BodyTooLarge, "The body is larger than this route takes.").closing()
 }

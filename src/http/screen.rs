@@ -68,10 +68,7 @@ fn check(request: &Request<Incoming>) -> Result<(), &'static str> {
             return Err("Transfer-Encoding may be chunked and nothing else.");
         }
         // hyper drops the Content-Length beside it; the connection saw it.
-        let two_lengths = request
-            .extensions()
-            .get::<Peer>()
-            .is_some_and(Peer::told_two_lengths);
+        let two_lengths = request.extensions().get::<Peer>().is_some_and(Peer::told_two_lengths);
         if two_lengths || headers.contains_key(CONTENT_LENGTH) {
             return Err("Both Content-Length and Transfer-Encoding.");
         }
@@ -95,10 +92,7 @@ fn check_host(request: &Request<Incoming>) -> Result<(), &'static str> {
     // Absolute form: both must name the same host, whatever the case of its letters.
     match (request.uri().authority(), host) {
         (Some(authority), Some(host))
-            if !authority
-                .as_str()
-                .as_bytes()
-                .eq_ignore_ascii_case(host.as_bytes()) =>
+            if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
         {
             Err("The request's target and its Host differ.")
         }

@@ -54,11 +54,7 @@ impl Plane {
         let token = Token::draw(order).map_err(|_| unavailable("No random bits could be had."))?;
         let callers = callers(&self.secrets, &route, &head.headers);
         let writing = callers.split(',').next().unwrap_or_default();
-        let until = self
-            .guard
-            .store
-            .issue_token(&token, writing, &route.name, ttl)
-            .await;
+        let until = self.guard.store.issue_token(&token, writing, &route.name, ttl).await;
         let until = until.map_err(|_| unavailable("No token was issued. Ask again."))?;
         let mut document = json!({
             "token": token.text(),
@@ -69,13 +65,8 @@ impl Plane {
             document["key"] = key.as_str().into();
         }
         let mut response = answer::json(StatusCode::CREATED, &document);
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let told = Told {
-            route: Some(route.name.clone()),
-            outcome: "token",
-        };
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let told = Told { route: Some(route.name.clone()), outcome: "token" };
         response.extensions_mut().insert(told);
         Ok(response)
     }
@@ -91,9 +82,7 @@ impl Plane {
                 .find(|route| route.tuning.token != TokenUse::Off)
                 .or_else(|| routes.0.first()),
         };
-        route
-            .cloned()
-            .ok_or_else(|| Problem::new(Name::BadRequest, "There is no such route."))
+        route.cloned().ok_or_else(|| Problem::new(Name::BadRequest, "There is no such route."))
     }
 }
 
@@ -114,10 +103,7 @@ fn key(value: &Value) -> Result<Key, Problem> {
         Value::String(text) => text.clone(),
         Value::Number(number) if number.is_u64() || number.is_i64() => number.to_string(),
         _ => {
-            return Err(Problem::new(
-                Name::KeyInvalid,
-                "Neither a string nor an integer.",
-            ));
+            return Err(Problem::new(Name::KeyInvalid, "Neither a string nor an integer."));
         }
     };
     Key::from_text(&text).map_err(|error| Problem::new(Name::KeyInvalid, error.to_string()))
@@ -129,9 +115,8 @@ fn ttl(wish: &Wish, route: &Route) -> Result<Duration, Problem> {
     };
     match humantime::parse_duration(text) {
         Ok(ttl) if ttl >= Duration::from_millis(1) && ttl <= LONGEST => Ok(ttl),
-        _ => Err(Problem::new(
-            Name::BadRequest,
-            "ttl: expected a duration up to 24h, such as 10m.",
-        )),
+        _ => {
+            Err(Problem::new(Name::BadRequest, "ttl: expected a duration up to 24h, such as 10m."))
+        }
     }
 }

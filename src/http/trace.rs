@@ -31,9 +31,7 @@ struct Labels {
 impl HttpMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> HttpMetrics {
-        let metrics = HttpMetrics {
-            requests: Family::default(),
-        };
+        let metrics = HttpMetrics { requests: Family::default() };
         registry.register(
             "requests",
             "Requests by route and outcome: first, replay, passed (not protected), bypassed, \
@@ -45,12 +43,7 @@ impl HttpMetrics {
 
     fn count(&self, told: &Told) {
         let route = told.route.clone().unwrap_or_else(|| "".into());
-        self.requests
-            .get_or_create(&Labels {
-                route,
-                outcome: told.outcome,
-            })
-            .inc();
+        self.requests.get_or_create(&Labels { route, outcome: told.outcome }).inc();
     }
 }
 
@@ -77,10 +70,7 @@ impl<S> Layer<S> for TraceLayer {
     type Service = Trace<S>;
 
     fn layer(&self, inner: S) -> Trace<S> {
-        Trace {
-            metrics: self.metrics.clone(),
-            inner,
-        }
+        Trace { metrics: self.metrics.clone(), inner }
     }
 }
 

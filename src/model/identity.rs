@@ -101,10 +101,7 @@ impl AttemptIds {
     pub fn new() -> Result<AttemptIds, getrandom::Error> {
         let mut drawn = [0; 10];
         getrandom::fill(&mut drawn)?;
-        Ok(AttemptIds {
-            drawn,
-            next: AtomicU64::new(0),
-        })
+        Ok(AttemptIds { drawn, next: AtomicU64::new(0) })
     }
 
     /// The next name.
@@ -138,10 +135,7 @@ mod tests {
 
     #[test]
     fn routes_of_one_order_number_share_a_partition_and_nothing_else() {
-        let (pay, refund) = (
-            order("pay", "", "2024-0001"),
-            order("refund", "", "2024-0001"),
-        );
+        let (pay, refund) = (order("pay", "", "2024-0001"), order("refund", "", "2024-0001"));
         assert_eq!(pay.partition, refund.partition);
         assert_ne!(pay.id, refund.id);
     }
@@ -154,9 +148,8 @@ mod tests {
 
     #[test]
     fn partitions_are_all_used() {
-        let seen: std::collections::HashSet<_> = (0..2000)
-            .map(|n| order("pay", "", &n.to_string()).partition)
-            .collect();
+        let seen: std::collections::HashSet<_> =
+            (0..2000).map(|n| order("pay", "", &n.to_string()).partition).collect();
         assert_eq!(seen.len(), usize::from(PARTITIONS));
     }
 

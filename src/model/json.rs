@@ -141,10 +141,7 @@ fn step(pointer: &str) -> Option<(Cow<'_, str>, &str)> {
 /// The pointers that pass through `name`, from there on.
 fn below<'p>(pointers: &[&'p str], name: &str) -> Vec<&'p str> {
     let steps = pointers.iter().filter_map(|pointer| step(pointer));
-    steps
-        .filter(|(token, _)| token == name)
-        .map(|(_, rest)| rest)
-        .collect()
+    steps.filter(|(token, _)| token == name).map(|(_, rest)| rest).collect()
 }
 
 impl<'a> Cursor<'a> {

@@ -167,15 +167,7 @@ mod tests {
 
     #[test]
     fn only_visible_ascii_is_a_key() {
-        for header in [
-            &b"a b"[..],
-            b"\"a b\"",
-            b"a\tb",
-            b"a\0",
-            b"a\x7f",
-            b"\xff",
-            b"\n",
-        ] {
+        for header in [&b"a b"[..], b"\"a b\"", b"a\tb", b"a\0", b"a\x7f", b"\xff", b"\n"] {
             check(header, Err(BadKey::Character));
         }
         check("订单".as_bytes(), Err(BadKey::Character));
@@ -189,10 +181,7 @@ mod tests {
         check(longest.as_bytes(), Ok(&longest));
         check(format!("\"{longest}\"").as_bytes(), Ok(&longest));
         let escaped = "\\\\".repeat(MAX_LEN);
-        check(
-            format!("\"{escaped}\"").as_bytes(),
-            Ok(&"\\".repeat(MAX_LEN)),
-        );
+        check(format!("\"{escaped}\"").as_bytes(), Ok(&"\\".repeat(MAX_LEN)));
         check(format!("{longest}k").as_bytes(), Err(BadKey::TooLong));
         check(&vec![b'k'; 1 << 20], Err(BadKey::TooLong));
     }

@@ -32,9 +32,7 @@ mod noise {
             (state >> 16) as usize % below
         };
         for _ in 0..rounds {
-            let input: Vec<u8> = (0..next(60))
-                .map(|_| alphabet[next(alphabet.len())])
-                .collect();
+            let input: Vec<u8> = (0..next(60)).map(|_| alphabet[next(alphabet.len())]).collect();
             feed(&input);
         }
     }

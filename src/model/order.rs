@@ -29,21 +29,12 @@ pub enum State {
 const ENTERED_FROM: &[(State, &[State])] = &[
     (State::None, &[State::InFlight]),
     (State::Queued, &[State::None, State::InFlight]),
-    (
-        State::InFlight,
-        &[State::None, State::Queued, State::Unknown],
-    ),
+    (State::InFlight, &[State::None, State::Queued, State::Unknown]),
     (State::Unknown, &[State::InFlight, State::Unknown]),
     (State::Cancelling, &[State::InFlight, State::Unknown]),
-    (
-        State::Succeeded,
-        &[State::InFlight, State::Unknown, State::Cancelling],
-    ),
+    (State::Succeeded, &[State::InFlight, State::Unknown, State::Cancelling]),
     (State::Failed, &[State::InFlight, State::Unknown]),
-    (
-        State::Cancelled,
-        &[State::None, State::Queued, State::Cancelling],
-    ),
+    (State::Cancelled, &[State::None, State::Queued, State::Cancelling]),
 ];
 
 impl State {
@@ -80,10 +71,7 @@ impl State {
 
     /// The states this one may be entered from.
     pub fn entered_from(self) -> &'static [State] {
-        ENTERED_FROM
-            .iter()
-            .find(|(to, _)| *to == self)
-            .map_or(&[], |(_, from)| from)
+        ENTERED_FROM.iter().find(|(to, _)| *to == self).map_or(&[], |(_, from)| from)
     }
 
     /// Whether nothing follows but expiry.

@@ -57,12 +57,7 @@ impl Rule {
         let Some((source, texts)) = &self.at else {
             return true;
         };
-        let view = View {
-            headers,
-            query: "",
-            params: None,
-            body,
-        };
+        let view = View { headers, query: "", params: None, body };
         // What cannot be read matches nothing: it settles nothing by itself.
         matches!(source.text(&view), Ok(Some(text)) if texts.contains(&text))
     }
@@ -99,11 +94,7 @@ mod tests {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(
-            of_attempt(&[], status, &headers, b""),
-            means,
-            "{status} {retry_after}"
-        );
+        assert_eq!(of_attempt(&[], status, &headers, b""), means, "{status} {retry_after}");
     }
 
     #[test]
@@ -130,24 +121,13 @@ mod tests {
             at: Some((Source::Json("/data/status".into()), vec![text.into()])),
             means,
         };
-        let rules = [
-            rule(&[], "USERPAYING", Meaning::Unknown),
-            rule(&[200], "7", Meaning::Failed),
-        ];
+        let rules = [rule(&[], "USERPAYING", Meaning::Unknown), rule(&[200], "7", Meaning::Failed)];
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let of = |status, body: &str| {
-            of_attempt(
-                &rules,
-                StatusCode::from_u16(status).unwrap(),
-                &headers,
-                body.as_bytes(),
-            )
+            of_attempt(&rules, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
         };
-        assert_eq!(
-            of(200, r#"{"data":{"status":"USERPAYING"}}"#),
-            Meaning::Unknown
-        );
+        assert_eq!(of(200, r#"{"data":{"status":"USERPAYING"}}"#), Meaning::Unknown);
         assert_eq!(of(200, r#"{"data":{"status":7}}"#), Meaning::Failed);
         assert_eq!(of(201, r#"{"data":{"status":7}}"#), Meaning::Succeeded);
         assert_eq!(of(200, r#"{"data":{"status":"PAID"}}"#), Meaning::Succeeded);

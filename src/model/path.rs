@@ -112,11 +112,7 @@ impl Pattern {
     /// # Errors
     /// [`BadPattern`] when it could never match as its writer meant.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
-        let mut pattern = Self {
-            text: text.to_owned(),
-            segments: Vec::new(),
-            rest: false,
-        };
+        let mut pattern = Self { text: text.to_owned(), segments: Vec::new(), rest: false };
         let inner = text.strip_prefix('/').ok_or(BadPattern::Start)?;
         if inner.is_empty() {
             return Ok(pattern);
@@ -151,9 +147,9 @@ impl Pattern {
                 Segment::Literal(literal) if literal == found => {}
                 Segment::Literal(_) => return None,
                 // The key `a/b` is the same key here as in a body.
-                Segment::Name(name) => params
-                    .0
-                    .push((name, percent_decode_str(found).decode_utf8().ok()?)),
+                Segment::Name(name) => {
+                    params.0.push((name, percent_decode_str(found).decode_utf8().ok()?))
+                }
             }
         }
         (self.rest || given.next().is_none()).then_some(params)
@@ -228,9 +224,7 @@ mod tests {
         let path = normal(path).unwrap();
         let found = pattern.matches(&path).map(|params| {
             let pairs = params.0.into_iter();
-            pairs
-                .map(|(name, text)| (name.to_owned(), text.into_owned()))
-                .collect::<Vec<_>>()
+            pairs.map(|(name, text)| (name.to_owned(), text.into_owned())).collect::<Vec<_>>()
         });
         let owned = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter();
@@ -333,11 +327,7 @@ mod tests {
     #[test]
     fn names_take_one_segment_and_are_decoded() {
         check_match("/o/{id}", "/o/1", Some(&[("id", "1")]));
-        check_match(
-            "/o/{id}/{v-2}",
-            "/o/1/x",
-            Some(&[("id", "1"), ("v-2", "x")]),
-        );
+        check_match("/o/{id}/{v-2}", "/o/1/x", Some(&[("id", "1"), ("v-2", "x")]));
         check_match("/o/{id}", "/o/a%2Fb%25%3B;v=1", Some(&[("id", "a/b%;")]));
         check_match("/o/{id}", "/o/", None);
         check_match("/o/{id}", "/o/1/2", None);
@@ -390,10 +380,7 @@ mod tests {
     #[test]
     fn a_pattern_shows_itself_and_knows_its_names() {
         let pattern = Pattern::parse("/a/{id}/").unwrap();
-        assert_eq!(
-            (pattern.as_str(), pattern.to_string()),
-            ("/a/{id}/", "/a/{id}/".to_owned())
-        );
+        assert_eq!((pattern.as_str(), pattern.to_string()), ("/a/{id}/", "/a/{id}/".to_owned()));
         assert!(pattern.has("id") && !pattern.has("a"));
         assert_eq!(pattern.matches("/a/1").unwrap().get("x"), None);
         assert_eq!(pattern.matches("/a/1").unwrap().get("id"), Some("1"));
@@ -405,10 +392,7 @@ mod tests {
     fn large_and_random_input_is_survived() {
         check(&"/".repeat(1 << 20), Some("/"));
         check(&"/a/..".repeat(1 << 18), Some("/"));
-        check(
-            &format!("{}{}", "/a".repeat(1 << 18), "/..".repeat(1 << 18)),
-            Some("/"),
-        );
+        check(&format!("{}{}", "/a".repeat(1 << 18), "/..".repeat(1 << 18)), Some("/"));
         check(&format!("/{}", "%".repeat(1 << 20)), None);
         for alphabet in [&noise::bytes()[..], b"//..%2EFf5B;a{}*"] {
             noise::each(40_000, alphabet, |input| {

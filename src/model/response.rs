@@ -17,17 +17,8 @@ pub const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// Parts of names that mark a header as somebody's credential.
-const SECRETIVE: [&str; 9] = [
-    "auth",
-    "cookie",
-    "token",
-    "secret",
-    "api-key",
-    "apikey",
-    "passw",
-    "credential",
-    "session",
-];
+const SECRETIVE: [&str; 9] =
+    ["auth", "cookie", "token", "secret", "api-key", "apikey", "passw", "credential", "session"];
 
 /// A response worth keeping.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,18 +63,15 @@ fn is_volatile(name: &HeaderName) -> bool {
 /// Whether a header belongs to the connection: listed by the standard, or named by `Connection`.
 pub fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
-        || headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .any(|value| names(value, name))
+        || headers.get_all(header::CONNECTION).iter().any(|value| names(value, name))
 }
 
 /// Whether a comma-separated header value names a header.
 fn names(value: &HeaderValue, name: &HeaderName) -> bool {
-    value.as_bytes().split(|byte| *byte == b',').any(|word| {
-        word.trim_ascii()
-            .eq_ignore_ascii_case(name.as_str().as_bytes())
-    })
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// Headers as one string: a line each, `name: value\r\n`, in their order.
@@ -122,12 +110,7 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
     }
 
@@ -147,10 +130,7 @@ mod tests {
             ("location", "/orders/1"),
         ]);
         let kept = keepable(&all);
-        assert_eq!(
-            kept,
-            headers(&[("content-type", "text/plain"), ("location", "/orders/1")])
-        );
+        assert_eq!(kept, headers(&[("content-type", "text/plain"), ("location", "/orders/1")]));
     }
 
     #[test]

@@ -171,9 +171,7 @@ impl Secrets {
         for secret in self.0.iter().filter(|secret| secret.id == *id) {
             let mut plain = cipher.to_vec();
             let buffer = plain.as_mut_slice().into();
-            let opened = secret
-                .cipher(aad)
-                .decrypt_inout_detached(&nonce, aad, buffer, &tag);
+            let opened = secret.cipher(aad).decrypt_inout_detached(&nonce, aad, buffer, &tag);
             if opened.is_ok() {
                 return Ok(plain);
             }
@@ -213,11 +211,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 }
 
 fn subkey(key: &Hmac<Sha256>, purpose: &[u8]) -> [u8; 32] {
-    key.clone()
-        .chain_update(purpose)
-        .finalize()
-        .into_bytes()
-        .into()
+    key.clone().chain_update(purpose).finalize().into_bytes().into()
 }
 
 /// Every part behind its length, so that no byte moves from one part to the next unseen.
@@ -267,10 +261,7 @@ mod tests {
             let digest = secrets.digests("pay", &[b"POST", b"", b"{}"])[0];
             assert_eq!(digest.to_string(), expect);
         };
-        check(
-            Secrets::none(),
-            "Ou84-I3IDokS2MRwc-xEPo60SjsdUhdga6XUBvEadw0",
-        );
+        check(Secrets::none(), "Ou84-I3IDokS2MRwc-xEPo60SjsdUhdga6XUBvEadw0");
         check(secrets(OLD), "WhJkfzqxA_mi6Ver2kCv5qbVieXbh9QoZsrVXg3yp0g");
     }
 
@@ -288,10 +279,7 @@ mod tests {
             ("a", &[b""]),
         ];
         for secrets in [Secrets::none(), secrets(OLD), secrets(NEW)] {
-            let seen: Vec<_> = inputs
-                .iter()
-                .map(|(l, p)| secrets.digests(l, p)[0])
-                .collect();
+            let seen: Vec<_> = inputs.iter().map(|(l, p)| secrets.digests(l, p)[0]).collect();
             for (i, digest) in seen.iter().enumerate() {
                 assert!(!seen[..i].contains(digest), "{:?}", inputs[i]);
             }
@@ -312,18 +300,14 @@ mod tests {
         assert_eq!(replaced.open(b"pay/1", &sealed).unwrap(), b"paid");
         let sealed = replaced.seal(b"pay/1", b"paid").unwrap();
         assert_eq!(secrets(NEW).open(b"pay/1", &sealed).unwrap(), b"paid");
-        assert_eq!(
-            secrets(OLD).open(b"pay/1", &sealed),
-            Err(CannotOpen::UnknownSecret)
-        );
+        assert_eq!(secrets(OLD).open(b"pay/1", &sealed), Err(CannotOpen::UnknownSecret));
     }
 
     #[test]
     fn a_sealed_record_is_pinned_for_as_long_as_records_live() {
         // Made with Python's cryptography.
-        let sealed = URL_SAFE_NO_PAD
-            .decode("-IYBRQABAgMEBQYHCAkKCwJOO0SlYcgmQHgSfkPEClaTXpsu")
-            .unwrap();
+        let sealed =
+            URL_SAFE_NO_PAD.decode("-IYBRQABAgMEBQYHCAkKCwJOO0SlYcgmQHgSfkPEClaTXpsu").unwrap();
         assert_eq!(secrets(OLD).open(b"pay/1", &sealed).unwrap(), b"paid");
     }
 

@@ -102,9 +102,7 @@ impl Source {
             }
             return Key::from_header(line.as_bytes()).map(Some).map_err(bad);
         }
-        self.text(view)?
-            .map(|text| Key::from_text(&text).map_err(bad))
-            .transpose()
+        self.text(view)?.map(|text| Key::from_text(&text).map_err(bad)).transpose()
     }
 
     /// The text that stands here, if any does: a string, or an integer's digits.
@@ -113,19 +111,16 @@ impl Source {
     /// When it stands here twice, is of another kind, or the body is not what its type says.
     pub fn text(&self, view: &View<'_>) -> Result<Option<String>, BadValue> {
         match self {
-            Source::Header(name) => Ok(view
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)),
+            Source::Header(name) => {
+                Ok(view.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned))
+            }
             Source::Json(pointer) => self.in_json(view, pointer),
             Source::Form(name) if is_form(view.headers) => self.in_form(view.body, name),
             Source::Form(_) => Ok(None),
             Source::Query(name) => self.in_form(view.query.as_bytes(), name),
-            Source::Path(name) => Ok(view
-                .params
-                .and_then(|params| params.get(name))
-                .map(str::to_owned)),
+            Source::Path(name) => {
+                Ok(view.params.and_then(|params| params.get(name)).map(str::to_owned))
+            }
             Source::Xml(name) => self.in_xml(view, name),
         }
     }

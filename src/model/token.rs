@@ -43,11 +43,7 @@ impl Token {
         let text = URL_SAFE_NO_PAD.encode(bytes);
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         let good_for = order.map_or(TokenFor::Any(Partition::of(&digest)), TokenFor::Order);
-        Ok(Token {
-            text,
-            hash: URL_SAFE_NO_PAD.encode(digest),
-            good_for,
-        })
+        Ok(Token { text, hash: URL_SAFE_NO_PAD.encode(digest), good_for })
     }
 
     /// What the caller is told, once.
@@ -92,10 +88,7 @@ impl Presented {
             (33, &FOR_ANY) => Some(Partition::of(&digest)),
             _ => return None,
         };
-        Some(Presented {
-            hash: URL_SAFE_NO_PAD.encode(digest),
-            kept_in,
-        })
+        Some(Presented { hash: URL_SAFE_NO_PAD.encode(digest), kept_in })
     }
 }
 
@@ -116,14 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_none() {
-        for text in [
-            "",
-            "x",
-            "????",
-            &"A".repeat(43),
-            &"A".repeat(45),
-            &"_".repeat(44),
-        ] {
+        for text in ["", "x", "????", &"A".repeat(43), &"A".repeat(45), &"_".repeat(44)] {
             assert_eq!(Presented::parse(text.as_bytes()), None, "{text}");
         }
     }

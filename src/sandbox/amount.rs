@@ -23,11 +23,7 @@ impl TryFrom<Value> for Amount {
             Value::Number(number) => is_amount(&number.to_string()),
             _ => false,
         };
-        if good {
-            Ok(Self(value))
-        } else {
-            Err(NotAnAmount)
-        }
+        if good { Ok(Self(value)) } else { Err(NotAnAmount) }
     }
 }
 
@@ -54,17 +50,9 @@ mod tests {
 
     #[test]
     fn amounts_are_positive_with_two_decimals() {
-        for good in [
-            json!(1),
-            json!(9.9),
-            json!("9.90"),
-            json!("0.01"),
-            json!(999_999_999_999_u64),
-        ] {
-            assert_eq!(
-                Amount::try_from(good.clone()).map(Value::from).ok(),
-                Some(good)
-            );
+        for good in [json!(1), json!(9.9), json!("9.90"), json!("0.01"), json!(999_999_999_999_u64)]
+        {
+            assert_eq!(Amount::try_from(good.clone()).map(Value::from).ok(), Some(good));
         }
         for bad in [
             json!(0),

@@ -31,19 +31,14 @@ pub(super) fn success(data: &Value) -> Reply {
 
 /// The response behind [`success`].
 pub(super) fn done(data: &Value) -> Answer {
-    json_answer(
-        StatusCode::OK,
-        &json!({"code": "0000", "msg": "success", "data": data}),
-    )
+    json_answer(StatusCode::OK, &json!({"code": "0000", "msg": "success", "data": data}))
 }
 
 /// A response with a JSON body.
 pub(super) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 
@@ -59,19 +54,11 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, msg: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            msg: msg.into(),
-            header: None,
-        }
+        Self { status, code, msg: msg.into(), header: None }
     }
 
     fn with(self, name: &'static str, value: &'static str) -> Self {
-        Self {
-            header: Some((name, value)),
-            ..self
-        }
+        Self { header: Some((name, value)), ..self }
     }
 
     pub(super) fn bad_input(msg: impl Into<String>) -> Self {
@@ -80,11 +67,7 @@ impl Refusal {
 
     /// Its code is not that of an unknown order: a mistyped path must not read as "never paid".
     pub(super) fn no_such_path(path: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "0400",
-            format!("no such path: {path}"),
-        )
+        Self::new(StatusCode::NOT_FOUND, "0400", format!("no such path: {path}"))
     }
 
     pub(super) fn wrong_method(allowed: &'static str) -> Self {
@@ -98,60 +81,32 @@ impl Refusal {
     }
 
     pub(super) fn body_too_slow() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "0408",
-            "the body did not arrive in time",
-        )
+        Self::new(StatusCode::REQUEST_TIMEOUT, "0408", "the body did not arrive in time")
     }
 
     pub(super) fn unknown_order(order: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "0404",
-            format!("no such order: {order}"),
-        )
+        Self::new(StatusCode::NOT_FOUND, "0404", format!("no such order: {order}"))
     }
 
     pub(super) fn cancelled(order: &str) -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "0409",
-            format!("order {order} is cancelled"),
-        )
+        Self::new(StatusCode::CONFLICT, "0409", format!("order {order} is cancelled"))
     }
 
     pub(super) fn unpaid(order: &str) -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "0409",
-            format!("order {order} is not paid"),
-        )
+        Self::new(StatusCode::CONFLICT, "0409", format!("order {order} is not paid"))
     }
 
     pub(super) fn full() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "0503",
-            "the sandbox cannot hold more orders",
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "0503", "the sandbox cannot hold more orders")
     }
 
     pub(super) fn too_many() -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "0429",
-            "too many payments, nothing was started",
-        )
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "0429", "too many payments, nothing was started")
     }
 
     pub(super) fn unavailable() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "0503",
-            "unavailable, nothing was started",
-        )
-        .with("retry-after", "1")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "0503", "unavailable, nothing was started")
+            .with("retry-after", "1")
     }
 
     /// Says nothing about whether money moved: that is the point of it.
@@ -163,11 +118,7 @@ impl Refusal {
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         tracing::error!(%error, "the sandbox cannot write its ledger");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "0500",
-            format!("ledger: {error}"),
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "0500", format!("ledger: {error}"))
     }
 }
 
@@ -176,9 +127,7 @@ impl From<Refusal> for Answer {
         let body = json!({"code": refusal.code, "msg": refusal.msg});
         let mut answer = json_answer(refusal.status, &body);
         if let Some((name, value)) = refusal.header {
-            answer
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         answer
     }

@@ -123,41 +123,17 @@ mod tests {
         check("silent", charges(Then::KeepsSilent));
         check("error-500", charges(Then::Breaks));
         check("paying-ok", Behaviour::StillPaying(Ending::Success(PAYING)));
-        check(
-            "paying-ok-50",
-            Behaviour::StillPaying(Ending::Success(millis(50))),
-        );
-        check(
-            "paying-no-50",
-            Behaviour::StillPaying(Ending::Failure(millis(50))),
-        );
+        check("paying-ok-50", Behaviour::StillPaying(Ending::Success(millis(50))));
+        check("paying-no-50", Behaviour::StillPaying(Ending::Failure(millis(50))));
         check("paying-forever", Behaviour::StillPaying(Ending::Never));
         check("declined", Behaviour::Declines(DeclinedWith::Ok200));
-        check(
-            "declined-402",
-            Behaviour::Declines(DeclinedWith::PaymentRequired402),
-        );
+        check("declined-402", Behaviour::Declines(DeclinedWith::PaymentRequired402));
         check("busy-429", Behaviour::Fails(FailsWith::TooMany429, None));
-        check(
-            "busy-429-2",
-            Behaviour::Fails(FailsWith::TooMany429, Some(2)),
-        );
-        check(
-            "busy-503",
-            Behaviour::Fails(FailsWith::Unavailable503, None),
-        );
-        check(
-            "early-500-1",
-            Behaviour::Fails(FailsWith::Error500, Some(1)),
-        );
+        check("busy-429-2", Behaviour::Fails(FailsWith::TooMany429, Some(2)));
+        check("busy-503", Behaviour::Fails(FailsWith::Unavailable503, None));
+        check("early-500-1", Behaviour::Fails(FailsWith::Error500, Some(1)));
         check("early-reset", Behaviour::Fails(FailsWith::Reset, None));
-        check(
-            "notify-repeat",
-            Behaviour::Charges(Then::Answers, Callbacks::EveryRepeat),
-        );
-        check(
-            "notify-none",
-            Behaviour::Charges(Then::Answers, Callbacks::None),
-        );
+        check("notify-repeat", Behaviour::Charges(Then::Answers, Callbacks::EveryRepeat));
+        check("notify-none", Behaviour::Charges(Then::Answers, Callbacks::None));
     }
 }

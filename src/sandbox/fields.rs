@@ -23,11 +23,7 @@ impl Fields {
 
     pub(super) fn from_query(query: Option<&str>) -> Self {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        Self(
-            pairs
-                .map(|(name, value)| (name.into(), Value::String(value.into())))
-                .collect(),
-        )
+        Self(pairs.map(|(name, value)| (name.into(), Value::String(value.into()))).collect())
     }
 
     /// A name of visible ASCII; an integer stands for its digits.
@@ -55,10 +51,7 @@ impl Fields {
     }
 
     pub(super) fn amount(&self) -> Result<Amount, Refusal> {
-        let amount = self
-            .0
-            .get("amount")
-            .ok_or_else(|| Refusal::bad_input("`amount` is missing"));
+        let amount = self.0.get("amount").ok_or_else(|| Refusal::bad_input("`amount` is missing"));
         let wrong = |why| Refusal::bad_input(format!("`amount` {why}"));
         Amount::try_from(amount?.clone()).map_err(wrong)
     }
@@ -85,10 +78,7 @@ impl Origin {
             let value = headers.get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        Self {
-            key: text("idempotency-key"),
-            fence: text("onceward-fence"),
-        }
+        Self { key: text("idempotency-key"), fence: text("onceward-fence") }
     }
 }
 
@@ -109,10 +99,7 @@ mod tests {
         let check = |body: &str| {
             let fields = Fields::from_body(body.as_bytes()).unwrap();
             let refusal = fields.name("orderId").unwrap_err().to_string();
-            assert!(
-                refusal.starts_with("400") && refusal.contains("`orderId`"),
-                "{refusal}"
-            );
+            assert!(refusal.starts_with("400") && refusal.contains("`orderId`"), "{refusal}");
         };
         check("{}");
         check(r#"{"orderId": null}"#);
@@ -120,10 +107,7 @@ mod tests {
         check(r#"{"orderId": "a b"}"#);
         check(r#"{"orderId": 1.5}"#);
         check(r#"{"orderId": ["A"]}"#);
-        check(&format!(
-            r#"{{"orderId": "{}"}}"#,
-            "x".repeat(LONGEST_NAME + 1)
-        ));
+        check(&format!(r#"{{"orderId": "{}"}}"#, "x".repeat(LONGEST_NAME + 1)));
         assert!(Fields::from_body(b"[]").is_err());
         assert!(Fields::from_body(b"{").is_err());
     }

@@ -68,16 +68,12 @@ pub struct Reading {
 impl Reading {
     /// How often `order` was paid, by `/order/pay` or by the shopper. Once is the promise.
     pub fn charges(&self, order: &str) -> usize {
-        self.of(order)
-            .filter(|line| line.kind != Kind::Refund)
-            .count()
+        self.of(order).filter(|line| line.kind != Kind::Refund).count()
     }
 
     /// How often money of `order` was given back.
     pub fn refunds(&self, order: &str) -> usize {
-        self.of(order)
-            .filter(|line| line.kind == Kind::Refund)
-            .count()
+        self.of(order).filter(|line| line.kind == Kind::Refund).count()
     }
 
     /// The effects of `order`, oldest first.
@@ -124,20 +120,11 @@ impl Ledger {
     pub fn open(path: &Path) -> io::Result<(Self, Reading)> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         // The name must survive a crash too, not only the lines.
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
         let reading = read(path)?;
         let unended = reading.unended;
-        Ok((
-            Self {
-                file,
-                unended,
-                broken: false,
-            },
-            reading,
-        ))
+        Ok((Self { file, unended, broken: false }, reading))
     }
 
     /// Writes `lines` and returns once they are on disk.
@@ -147,9 +134,7 @@ impl Ledger {
     /// only a restart, which reads the file again, makes the sandbox an honest judge.
     pub fn append(&mut self, lines: &[Line]) -> io::Result<()> {
         if self.broken {
-            return Err(io::Error::other(
-                "the ledger failed earlier; restart the sandbox",
-            ));
+            return Err(io::Error::other("the ledger failed earlier; restart the sandbox"));
         }
         let mut bytes = Vec::new();
         if self.unended {
@@ -197,10 +182,7 @@ mod tests {
         value["at"] = "2024-01-01T00:00:00.000Z".into();
         let expected = r#"{"at":"2024-01-01T00:00:00.000Z","kind":"charge","order":"A",
             "amount":"9.90","tradeNo":"T1","key":"k","fence":null}"#;
-        assert_eq!(
-            value,
-            serde_json::from_str::<serde_json::Value>(expected).unwrap()
-        );
+        assert_eq!(value, serde_json::from_str::<serde_json::Value>(expected).unwrap());
     }
 
     #[test]
@@ -208,16 +190,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
         let (mut ledger, _) = Ledger::open(&path).unwrap();
-        ledger
-            .append(&[line("A", Kind::Charge), line("B", Kind::Shopper)])
-            .unwrap();
+        ledger.append(&[line("A", Kind::Charge), line("B", Kind::Shopper)]).unwrap();
         let whole = std::fs::metadata(&path).unwrap().len();
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(whole - 10)
-            .unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(whole - 10).unwrap();
 
         let (mut ledger, reading) = Ledger::open(&path).unwrap();
         assert_eq!((reading.charges("A"), reading.charges("B")), (1, 0));

@@ -112,13 +112,9 @@ pub async fn run(listener: TcpListener, config: Config, stop: CancellationToken)
     let stop = stop.child_token();
     let _end_of_all = stop.clone().drop_guard();
     let url = config.notify_url.as_deref();
-    let notifier = url
-        .map(|url| Notifier::new(url, config.notify_delays))
-        .transpose()?;
+    let notifier = url.map(|url| Notifier::new(url, config.notify_delays)).transpose()?;
     let path = config.ledger.clone();
-    let book = spawn_blocking(move || open(&path))
-        .await
-        .map_err(io::Error::other)??;
+    let book = spawn_blocking(move || open(&path)).await.map_err(io::Error::other)??;
     let service = Arc::new(Service {
         book: Arc::new(Mutex::new(book)),
         ledger: config.ledger,
@@ -127,10 +123,7 @@ pub async fn run(listener: TcpListener, config: Config, stop: CancellationToken)
         tasks: TaskTracker::new(),
         stop,
     });
-    service
-        .stop
-        .run_until_cancelled(server::accept(&listener, &service))
-        .await;
+    service.stop.run_until_cancelled(server::accept(&listener, &service)).await;
     service.tasks.close();
     service.tasks.wait().await;
     Ok(())

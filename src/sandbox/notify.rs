@@ -53,11 +53,7 @@ impl Notifier {
             let msg = format!("the notify URL must be http://host[:port][/path], not {url:?}");
             io::Error::new(io::ErrorKind::InvalidInput, msg)
         })?;
-        Ok(Self {
-            target,
-            delays,
-            sending: Semaphore::new(MAX_SENDING),
-        })
+        Ok(Self { target, delays, sending: Semaphore::new(MAX_SENDING) })
     }
 
     /// Tells the merchant about one charge. Every repeat is the same event, word for word.
@@ -88,9 +84,7 @@ impl Notifier {
     /// One try: whether the merchant answered 200 `success`.
     async fn send(&self, body: Bytes) -> Result<bool, CallbackError> {
         let _turn = self.sending.acquire().await;
-        timeout(ANSWER_TIMEOUT, self.target.post(body))
-            .await
-            .map_err(|_| CallbackError::Late)?
+        timeout(ANSWER_TIMEOUT, self.target.post(body)).await.map_err(|_| CallbackError::Late)?
     }
 }
 
@@ -119,23 +113,14 @@ struct Target {
 impl Target {
     fn parse(url: &str) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
-        let authority = uri
-            .authority()
-            .filter(|_| uri.scheme_str() == Some("http"))?;
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"))?;
         // The resolver wants an IPv6 address without the brackets it wears in a URL.
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(Self {
             host,
             port: authority.port_u16().unwrap_or(80),
             authority: authority.as_str().to_owned(),
-            path: uri
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .to_owned(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         })
     }
 
@@ -169,9 +154,7 @@ mod tests {
     fn only_plain_http_urls_are_taken() {
         let check = |url, expected: Option<(&str, u16, &str)>| {
             let target = Target::parse(url);
-            let seen = target
-                .as_ref()
-                .map(|t| (t.host.as_str(), t.port, t.path.as_str()));
+            let seen = target.as_ref().map(|t| (t.host.as_str(), t.port, t.path.as_str()));
             assert_eq!(seen, expected, "{url}");
         };
         check("http://shop/notify?a=1", Some(("shop", 80, "/notify?a=1")));

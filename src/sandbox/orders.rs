@@ -80,17 +80,10 @@ impl Book {
                 order.status = Status::Refunded;
                 order.closed |= line.refund_id.is_none();
             } else {
-                order.charged(Trade {
-                    number: line.trade_no,
-                    amount: line.amount,
-                });
+                order.charged(Trade { number: line.trade_no, amount: line.amount });
             }
         }
-        Self {
-            orders,
-            early_failures: HashMap::new(),
-            ledger,
-        }
+        Self { orders, early_failures: HashMap::new(), ledger }
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -131,12 +124,8 @@ impl Book {
         origin: &Origin,
     ) -> Result<Trade, Refusal> {
         self.payable(id)?;
-        let trade = Trade {
-            number: new_number("T")?,
-            amount,
-        };
-        self.ledger
-            .append(&[line(kind, id, &trade, origin, None)])?;
+        let trade = Trade { number: new_number("T")?, amount };
+        self.ledger.append(&[line(kind, id, &trade, origin, None)])?;
         self.order(id)?.charged(trade.clone());
         Ok(trade)
     }
@@ -147,8 +136,7 @@ impl Book {
         let Some(amount) = waiting.and_then(|order| order.amount.clone()) else {
             return Ok(None);
         };
-        self.charge(Kind::Shopper, id, amount, &Origin::default())
-            .map(Some)
+        self.charge(Kind::Shopper, id, amount, &Origin::default()).map(Some)
     }
 
     /// The shopper has begun to pay; [`Book::charge`] or [`Book::decline`] ends it.
@@ -178,18 +166,13 @@ impl Book {
         let standing = self.order(id)?.standing.clone();
         if !standing.is_empty() {
             let refund = |trade| line(Kind::Refund, id, trade, origin, None);
-            self.ledger
-                .append(&standing.iter().map(refund).collect::<Vec<_>>())?;
+            self.ledger.append(&standing.iter().map(refund).collect::<Vec<_>>())?;
         }
         let order = self.order(id)?;
         order.standing.clear();
         order.closed = true;
         order.awaits_shopper = false;
-        order.status = if order.trade.is_some() {
-            Status::Refunded
-        } else {
-            Status::Cancelled
-        };
+        order.status = if order.trade.is_some() { Status::Refunded } else { Status::Cancelled };
         Ok(order.status)
     }
 
@@ -205,8 +188,7 @@ impl Book {
         let charge = order.standing.last().or(order.trade.as_ref());
         let number = charge.ok_or_else(|| Refusal::unpaid(id))?.number.clone();
         let trade = Trade { number, amount };
-        self.ledger
-            .append(&[line(Kind::Refund, id, &trade, origin, Some(refund_id))])?;
+        self.ledger.append(&[line(Kind::Refund, id, &trade, origin, Some(refund_id))])?;
         let order = self.order(id)?;
         order.standing.pop();
         order.status = Status::Refunded;
@@ -215,11 +197,7 @@ impl Book {
 
     fn payable(&mut self, id: &str) -> Result<&mut Order, Refusal> {
         let order = self.order(id)?;
-        if order.closed {
-            Err(Refusal::cancelled(id))
-        } else {
-            Ok(order)
-        }
+        if order.closed { Err(Refusal::cancelled(id)) } else { Ok(order) }
     }
 
     /// The order `id`, booked on the fly when it was never created.
@@ -248,9 +226,7 @@ fn line(kind: Kind, id: &str, trade: &Trade, origin: &Origin, refund_id: Option<
 pub(super) fn new_number(prefix: &str) -> io::Result<String> {
     let mut bits = [0; 12];
     getrandom::fill(&mut bits).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(bits.iter().fold(prefix.to_owned(), |number, byte| {
-        format!("{number}{byte:02x}")
-    }))
+    Ok(bits.iter().fold(prefix.to_owned(), |number, byte| format!("{number}{byte:02x}")))
 }
 
 #[cfg(test)]

@@ -10,16 +10,12 @@ struct Desk {
 fn desk() -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, reading) = Ledger::open(&folder.path().join("ledger")).unwrap();
-    Desk {
-        book: Book::new(ledger, reading),
-        folder,
-    }
+    Desk { book: Book::new(ledger, reading), folder }
 }
 
 impl Desk {
     fn charge(&mut self, id: &str) -> Result<Trade, Refusal> {
-        self.book
-            .charge(Kind::Charge, id, amount(), &Origin::default())
+        self.book.charge(Kind::Charge, id, amount(), &Origin::default())
     }
 
     fn cancel(&mut self, id: &str) -> Status {
@@ -27,9 +23,7 @@ impl Desk {
     }
 
     fn refund(&mut self, id: &str) -> Trade {
-        self.book
-            .refund(id, "R", amount(), &Origin::default())
-            .unwrap()
+        self.book.refund(id, "R", amount(), &Origin::default()).unwrap()
     }
 
     fn status(&self, id: &str) -> Status {
@@ -43,10 +37,7 @@ impl Desk {
 
     fn restarted(self) -> Self {
         let (ledger, reading) = Ledger::open(&self.folder.path().join("ledger")).unwrap();
-        Self {
-            book: Book::new(ledger, reading),
-            folder: self.folder,
-        }
+        Self { book: Book::new(ledger, reading), folder: self.folder }
     }
 }
 
@@ -100,10 +91,7 @@ fn cancel_leaves_alone_what_a_refund_gave_back() {
     let first = desk.charge("A").unwrap();
     let second = desk.charge("A").unwrap();
     assert_eq!(desk.refund("A").number, second.number);
-    assert_eq!(
-        desk.book.find("A").unwrap().standing[0].number,
-        first.number
-    );
+    assert_eq!(desk.book.find("A").unwrap().standing[0].number, first.number);
     desk.cancel("A");
     assert_eq!(desk.effects("A"), (2, 2));
 }

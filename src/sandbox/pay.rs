@@ -32,15 +32,11 @@ impl Service {
             Behaviour::Declines(with) => self.decline(with, id, amount).await,
             Behaviour::Fails(with, times) => {
                 let order = id.clone();
-                if self
-                    .on_book(move |book| book.fails_early(&order, times))
-                    .await?
-                {
+                if self.on_book(move |book| book.fails_early(&order, times)).await? {
                     return fail_early(with);
                 }
                 let callbacks = Callbacks::UntilAcknowledged;
-                self.charge_and(Then::Answers, callbacks, id, amount, origin)
-                    .await
+                self.charge_and(Then::Answers, callbacks, id, amount, origin).await
             }
         }
     }
@@ -78,8 +74,7 @@ impl Service {
         origin: Origin,
     ) -> Result<Reply, Refusal> {
         let (order, asked) = (id.clone(), amount.clone());
-        self.on_book(move |book| book.start_paying(&order, asked))
-            .await?;
+        self.on_book(move |book| book.start_paying(&order, asked)).await?;
         let waiting = json!({
             "code": "0001",
             "msg": "USERPAYING",
@@ -96,9 +91,7 @@ impl Service {
             }),
             Ending::Failure(delay) => self.later(delay, async move {
                 let order = id.clone();
-                let failed = service
-                    .on_book(move |book| book.decline(&order, amount))
-                    .await;
+                let failed = service.on_book(move |book| book.decline(&order, amount)).await;
                 if let Err(refusal) = failed {
                     tracing::debug!(order = id, %refusal, "paying ended before it failed");
                 }
@@ -128,8 +121,7 @@ impl Service {
 
     async fn charge(&self, id: &str, amount: Amount, origin: Origin) -> Result<Trade, Refusal> {
         let order = id.to_owned();
-        self.on_book(move |book| book.charge(Kind::Charge, &order, amount, &origin))
-            .await
+        self.on_book(move |book| book.charge(Kind::Charge, &order, amount, &origin)).await
     }
 }
 

@@ -74,11 +74,7 @@ fn route(method: &Method, path: &str) -> Result<Operation, Refusal> {
         "/healthz" => ("GET", Operation::Health),
         _ => return Err(Refusal::no_such_path(path)),
     };
-    if method.as_str() == allowed {
-        Ok(operation)
-    } else {
-        Err(Refusal::wrong_method(allowed))
-    }
+    if method.as_str() == allowed { Ok(operation) } else { Err(Refusal::wrong_method(allowed)) }
 }
 
 async fn read(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
@@ -96,11 +92,7 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
             kept.extend_from_slice(&bytes);
         }
     }
-    if seen > MAX_BODY {
-        Err(Refusal::body_too_large(MAX_BODY))
-    } else {
-        Ok(kept)
-    }
+    if seen > MAX_BODY { Err(Refusal::body_too_large(MAX_BODY)) } else { Ok(kept) }
 }
 
 #[cfg(test)]

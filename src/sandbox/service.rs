@@ -88,9 +88,7 @@ impl Service {
     async fn cancel(&self, fields: &Fields, origin: Origin) -> Result<Reply, Refusal> {
         let id = fields.name("orderId")?;
         let order = id.clone();
-        let status = self
-            .on_book(move |book| book.cancel(&order, &origin))
-            .await?;
+        let status = self.on_book(move |book| book.cancel(&order, &origin)).await?;
         Ok(success(&json!({"orderId": id, "status": status as u8})))
     }
 
@@ -99,9 +97,7 @@ impl Service {
         let refund_id = fields.name("refundId")?;
         let amount = fields.amount()?;
         let (order, refund) = (id.clone(), refund_id.clone());
-        let trade = self
-            .on_book(move |book| book.refund(&order, &refund, amount, &origin))
-            .await?;
+        let trade = self.on_book(move |book| book.refund(&order, &refund, amount, &origin)).await?;
         Ok(success(&json!({
             "orderId": id,
             "refundId": refund_id,
@@ -125,9 +121,7 @@ impl Service {
     async fn ledger_lines(&self, fields: &Fields) -> Result<Reply, Refusal> {
         let order = fields.optional_name("orderId")?;
         let path = self.ledger.clone();
-        let lines = self
-            .on_book(move |_| ledger_json(&path, order.as_deref()))
-            .await?;
+        let lines = self.on_book(move |_| ledger_json(&path, order.as_deref())).await?;
         Ok(Reply::Now(json_answer(StatusCode::OK, &lines)))
     }
 
@@ -141,11 +135,7 @@ impl Service {
         let mut book = Arc::clone(&self.book).lock_owned().await;
         let done = spawn_blocking(move || {
             // After a failed write memory and disk may differ: no answer is better than a wrong one.
-            if book.is_broken() {
-                Err(Refusal::internal())
-            } else {
-                work(&mut book)
-            }
+            if book.is_broken() { Err(Refusal::internal()) } else { work(&mut book) }
         });
         done.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the order book failed");
@@ -195,10 +185,7 @@ fn result_of(id: &str, order: &Order) -> Answer {
 
 fn ledger_json(path: &Path, order: Option<&str>) -> Result<Value, Refusal> {
     let reading = ledger::read(path)?;
-    let asked = reading
-        .lines
-        .iter()
-        .filter(|line| order.is_none_or(|id| line.order == id));
+    let asked = reading.lines.iter().filter(|line| order.is_none_or(|id| line.order == id));
     let lines: Vec<_> = asked.take(MAX_LEDGER_LINES + 1).collect();
     if lines.len() > MAX_LEDGER_LINES {
         let msg = format!("more than {MAX_LEDGER_LINES} lines: give an orderId, or read the file");

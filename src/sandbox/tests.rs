@@ -51,13 +51,7 @@ async fn start(config: Config, folder: tempfile::TempDir) -> Sandbox {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let end = tokio::spawn(run(listener, config.clone(), stop.clone()));
-    Sandbox {
-        address,
-        config,
-        stop,
-        end,
-        folder,
-    }
+    Sandbox { address, config, stop, end, folder }
 }
 
 struct Seen {
@@ -71,9 +65,8 @@ type Sender = client::conn::http1::SendRequest<Full<Bytes>>;
 impl Sandbox {
     async fn connect(&self) -> Sender {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (sender, connection) = client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (sender, connection) =
+            client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         sender
     }
@@ -115,9 +108,7 @@ impl Sandbox {
     }
 
     async fn status(&self, order: &str) -> Value {
-        let seen = self
-            .get(&format!("/order/get_result?orderId={order}"))
-            .await;
+        let seen = self.get(&format!("/order/get_result?orderId={order}")).await;
         assert_eq!(seen.body["status"], seen.body["data"]["status"]);
         seen.body["status"].clone()
     }
@@ -138,10 +129,7 @@ impl Sandbox {
 
     async fn kinds(&self, order: &str) -> Vec<String> {
         let lines = self.ledger(order).await;
-        lines
-            .iter()
-            .map(|line| line["kind"].as_str().unwrap().to_owned())
-            .collect()
+        lines.iter().map(|line| line["kind"].as_str().unwrap().to_owned()).collect()
     }
 
     async fn until_known(&self, order: &str) {
@@ -161,67 +149,41 @@ impl Sandbox {
 }
 
 async fn send(sender: &mut Sender, request: Request<Full<Bytes>>) -> hyper::Result<Seen> {
-    let answer = timeout(PATIENCE, sender.send_request(request))
-        .await
-        .unwrap()?;
+    let answer = timeout(PATIENCE, sender.send_request(request)).await.unwrap()?;
     let (head, body) = answer.into_parts();
     let body = body.collect().await?.to_bytes();
     let body = serde_json::from_slice(&body).unwrap();
-    Ok(Seen {
-        status: head.status,
-        headers: head.headers,
-        body,
-    })
+    Ok(Seen { status: head.status, headers: head.headers, body })
 }
 
 fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
-    Request::post(path)
-        .body(Full::new(Bytes::from(body.to_string())))
-        .unwrap()
+    Request::post(path).body(Full::new(Bytes::from(body.to_string()))).unwrap()
 }
 
 fn pay(order: &str, code: &str) -> Request<Full<Bytes>> {
-    post(
-        "/order/pay",
-        &json!({"orderId": order, "amount": "9.90", "authCode": code}),
-    )
+    post("/order/pay", &json!({"orderId": order, "amount": "9.90", "authCode": code}))
 }
 
 #[tokio::test]
 async fn every_payment_charges_and_names_who_asked() {
     let sandbox = sandbox().await;
     let mut request = pay("A", SHOPPERS_CODE);
-    request
-        .headers_mut()
-        .insert("idempotency-key", "\"A\"".parse().unwrap());
-    request
-        .headers_mut()
-        .insert("onceward-fence", "7".parse().unwrap());
+    request.headers_mut().insert("idempotency-key", "\"A\"".parse().unwrap());
+    request.headers_mut().insert("onceward-fence", "7".parse().unwrap());
     let first = sandbox.call(request).await.unwrap();
-    let second = sandbox
-        .post("/order/pay", json!({"orderId": "A", "amount": 9.9}))
-        .await;
+    let second = sandbox.post("/order/pay", json!({"orderId": "A", "amount": 9.9})).await;
 
     assert_eq!(first.status, StatusCode::OK);
     assert_eq!(first.body["code"], "0000");
     let data = &first.body["data"];
-    assert_eq!(
-        (&data["orderId"], &data["status"]),
-        (&json!("A"), &json!(1))
-    );
+    assert_eq!((&data["orderId"], &data["status"]), (&json!("A"), &json!(1)));
     assert_eq!(data["amount"], "9.90");
     assert_ne!(data["tradeNo"], second.body["data"]["tradeNo"]);
 
     let lines = sandbox.ledger("A").await;
     assert_eq!(lines.len(), 2);
-    assert_eq!(
-        (&lines[0]["key"], &lines[0]["fence"]),
-        (&json!("\"A\""), &json!("7"))
-    );
-    assert_eq!(
-        (&lines[1]["key"], &lines[1]["amount"]),
-        (&Value::Null, &json!(9.9))
-    );
+    assert_eq!((&lines[0]["key"], &lines[0]["fence"]), (&json!("\"A\""), &json!("7")));
+    assert_eq!((&lines[1]["key"], &lines[1]["amount"]), (&Value::Null, &json!(9.9)));
     assert_eq!(lines[0]["tradeNo"], data["tradeNo"]);
     assert_eq!(sandbox.status("A").await, 1);
 }
@@ -250,10 +212,7 @@ async fn still_paying_ends_as_its_code_says() {
     for (code, status, effects) in [("paying-ok-50", 1, 1), ("paying-no-50", 2, 0)] {
         let seen = sandbox.pay(code, code).await.unwrap();
         assert_eq!(seen.status, StatusCode::OK);
-        assert_eq!(
-            (&seen.body["code"], &seen.body["msg"]),
-            (&json!("0001"), &json!("USERPAYING"))
-        );
+        assert_eq!((&seen.body["code"], &seen.body["msg"]), (&json!("0001"), &json!("USERPAYING")));
         assert_eq!(seen.body["data"]["status"], 0);
         sandbox.until_status(code, status).await;
         assert_eq!(sandbox.ledger(code).await.len(), effects);
@@ -261,10 +220,7 @@ async fn still_paying_ends_as_its_code_says() {
     sandbox.pay("F", "paying-forever").await.unwrap();
     assert_eq!(sandbox.status("F").await, 0);
     let seen = sandbox.post("/order/cancel", json!({"orderId": "F"})).await;
-    assert_eq!(
-        (seen.status, &seen.body["data"]["status"]),
-        (StatusCode::OK, &json!(3))
-    );
+    assert_eq!((seen.status, &seen.body["data"]["status"]), (StatusCode::OK, &json!(3)));
     assert_eq!(sandbox.status("F").await, 3);
 }
 
@@ -273,10 +229,7 @@ async fn a_declined_payment_charges_nothing() {
     let sandbox = sandbox().await;
     for (code, status) in [("declined", 200), ("declined-402", 402)] {
         let seen = sandbox.pay(code, code).await.unwrap();
-        assert_eq!(
-            (seen.status.as_u16(), &seen.body["code"]),
-            (status, &json!("0051"))
-        );
+        assert_eq!((seen.status.as_u16(), &seen.body["code"]), (status, &json!("0051")));
         assert_eq!(seen.body["data"]["status"], 2);
         assert_eq!(sandbox.status(code).await, 2);
         assert!(sandbox.ledger(code).await.is_empty());
@@ -331,24 +284,14 @@ async fn a_caller_who_hangs_up_is_charged_all_the_same() {
 #[tokio::test]
 async fn failures_before_and_after_the_charge_differ_in_the_ledger() {
     let sandbox = sandbox().await;
-    for (code, status, effects) in [
-        ("error-500", 500, 1),
-        ("early-500", 500, 0),
-        ("busy-429", 429, 0),
-        ("busy-503", 503, 0),
-    ] {
+    for (code, status, effects) in
+        [("error-500", 500, 1), ("early-500", 500, 0), ("busy-429", 429, 0), ("busy-503", 503, 0)]
+    {
         let seen = sandbox.pay(code, code).await.unwrap();
         assert_eq!(seen.status.as_u16(), status);
-        assert_eq!(
-            seen.headers.contains_key("retry-after"),
-            status == 503,
-            "{code}"
-        );
+        assert_eq!(seen.headers.contains_key("retry-after"), status == 503, "{code}");
         assert_eq!(sandbox.ledger(code).await.len(), effects, "{code}");
-        let known = sandbox
-            .get(&format!("/order/get_result?orderId={code}"))
-            .await
-            .status;
+        let known = sandbox.get(&format!("/order/get_result?orderId={code}")).await.status;
         assert_eq!(known == StatusCode::OK, effects == 1, "{code}");
     }
 }
@@ -356,24 +299,8 @@ async fn failures_before_and_after_the_charge_differ_in_the_ledger() {
 #[tokio::test]
 async fn a_service_busy_once_takes_the_retry() {
     let sandbox = sandbox().await;
-    assert_eq!(
-        sandbox
-            .pay("A", "busy-503-1")
-            .await
-            .unwrap()
-            .status
-            .as_u16(),
-        503
-    );
-    assert_eq!(
-        sandbox
-            .pay("A", "busy-503-1")
-            .await
-            .unwrap()
-            .status
-            .as_u16(),
-        200
-    );
+    assert_eq!(sandbox.pay("A", "busy-503-1").await.unwrap().status.as_u16(), 503);
+    assert_eq!(sandbox.pay("A", "busy-503-1").await.unwrap().status.as_u16(), 200);
     assert_eq!(sandbox.kinds("A").await, ["charge"]);
 }
 
@@ -381,15 +308,9 @@ async fn a_service_busy_once_takes_the_retry() {
 async fn cancel_before_the_payment_refuses_it() {
     let sandbox = sandbox().await;
     let cancelled = sandbox.post("/order/cancel", json!({"orderId": "A"})).await;
-    assert_eq!(
-        (cancelled.status, &cancelled.body["code"]),
-        (StatusCode::OK, &json!("0000"))
-    );
+    assert_eq!((cancelled.status, &cancelled.body["code"]), (StatusCode::OK, &json!("0000")));
     let late = sandbox.pay("A", SHOPPERS_CODE).await.unwrap();
-    assert_eq!(
-        (late.status, &late.body["code"]),
-        (StatusCode::CONFLICT, &json!("0409"))
-    );
+    assert_eq!((late.status, &late.body["code"]), (StatusCode::CONFLICT, &json!("0409")));
     assert!(sandbox.ledger("A").await.is_empty());
 }
 
@@ -410,22 +331,13 @@ async fn cancelling_a_paid_order_twice_refunds_once() {
 async fn refunds_are_not_deduplicated_either() {
     let sandbox = sandbox().await;
     let refund = json!({"orderId": "A", "refundId": "R1", "amount": "9.90"});
-    assert_eq!(
-        sandbox.post("/order/refund", refund.clone()).await.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(sandbox.post("/order/refund", refund.clone()).await.status, StatusCode::NOT_FOUND);
     sandbox.pay("A", "paying-forever").await.unwrap();
-    assert_eq!(
-        sandbox.post("/order/refund", refund.clone()).await.status,
-        StatusCode::CONFLICT
-    );
+    assert_eq!(sandbox.post("/order/refund", refund.clone()).await.status, StatusCode::CONFLICT);
     sandbox.pay("A", SHOPPERS_CODE).await.unwrap();
     for _ in 0..2 {
         let seen = sandbox.post("/order/refund", refund.clone()).await;
-        assert_eq!(
-            (seen.status, &seen.body["data"]["refundId"]),
-            (StatusCode::OK, &json!("R1"))
-        );
+        assert_eq!((seen.status, &seen.body["data"]["refundId"]), (StatusCode::OK, &json!("R1")));
     }
     assert_eq!(sandbox.kinds("A").await, ["charge", "refund", "refund"]);
 }
@@ -449,10 +361,7 @@ async fn a_connection_serves_many_requests() {
     for _ in 0..3 {
         connection.ready().await.unwrap();
         assert_eq!(
-            send(&mut connection, pay("A", SHOPPERS_CODE))
-                .await
-                .unwrap()
-                .status,
+            send(&mut connection, pay("A", SHOPPERS_CODE)).await.unwrap().status,
             StatusCode::OK
         );
     }
@@ -465,56 +374,33 @@ async fn wrong_requests_get_clear_answers() {
     assert_eq!(sandbox.get("/healthz").await.status, StatusCode::OK);
 
     let unknown = sandbox.get("/order/get_result?orderId=nobody").await;
-    assert_eq!(
-        (unknown.status.as_u16(), &unknown.body["code"]),
-        (404, &json!("0404"))
-    );
+    assert_eq!((unknown.status.as_u16(), &unknown.body["code"]), (404, &json!("0404")));
     let path = sandbox.get("/order/get_results?orderId=nobody").await;
-    assert_eq!(
-        (path.status.as_u16(), &path.body["code"]),
-        (404, &json!("0400"))
-    );
+    assert_eq!((path.status.as_u16(), &path.body["code"]), (404, &json!("0400")));
     let method = sandbox.get("/order/pay").await;
     assert_eq!(method.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(method.headers["allow"], "POST");
 
     let missing = sandbox.post("/order/pay", json!({"orderId": "A"})).await;
     assert_eq!(missing.status, StatusCode::BAD_REQUEST);
-    assert_eq!(
-        missing.body,
-        json!({"code": "0400", "msg": "`amount` is missing"})
-    );
+    assert_eq!(missing.body, json!({"code": "0400", "msg": "`amount` is missing"}));
     let goods = json!({"goodsId": "g", "userId": "u", "num": 0, "amount": 1});
     let create = sandbox.post("/order/create", goods).await;
-    assert!(
-        create.body["msg"].as_str().unwrap().contains("`num`"),
-        "{}",
-        create.body
-    );
-    assert_eq!(
-        sandbox.get("/order/get_result").await.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert!(create.body["msg"].as_str().unwrap().contains("`num`"), "{}", create.body);
+    assert_eq!(sandbox.get("/order/get_result").await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
 async fn a_body_over_the_cap_gets_413() {
     let sandbox = sandbox().await;
     let padded = |length: usize| {
-        let empty = json!({"orderId": "A", "amount": 1, "pad": ""})
-            .to_string()
-            .len();
+        let empty = json!({"orderId": "A", "amount": 1, "pad": ""}).to_string().len();
         json!({"orderId": "A", "amount": 1, "pad": "x".repeat(length - empty)})
     };
     let seen = sandbox.post("/order/pay", padded(router::MAX_BODY)).await;
     assert_eq!(seen.status, StatusCode::OK);
-    let seen = sandbox
-        .post("/order/pay", padded(router::MAX_BODY + 1))
-        .await;
-    assert_eq!(
-        (seen.status.as_u16(), &seen.body["code"]),
-        (413, &json!("0413"))
-    );
+    let seen = sandbox.post("/order/pay", padded(router::MAX_BODY + 1)).await;
+    assert_eq!((seen.status.as_u16(), &seen.body["code"]), (413, &json!("0413")));
     assert_eq!(sandbox.ledger("A").await.len(), 1);
 }
 
@@ -559,10 +445,7 @@ async fn a_charge_is_announced_until_the_merchant_says_success() {
 
     sandbox.pay("A", SHOPPERS_CODE).await.unwrap();
     let first = next(&mut callbacks).await;
-    assert_eq!(
-        (&first["orderId"], &first["tradeStatus"]),
-        (&json!("A"), &json!("SUCCESS"))
-    );
+    assert_eq!((&first["orderId"], &first["tradeStatus"]), (&json!("A"), &json!("SUCCESS")));
     assert_eq!(first["amount"], "9.90");
     assert_eq!(next(&mut callbacks).await, first);
     assert_eq!(next(&mut callbacks).await, first);

@@ -21,10 +21,7 @@ pub(super) struct Watched<S> {
 impl<S> Watched<S> {
     /// Watches `stream`; `two_lengths` is set once a head tells its length in two ways.
     pub(super) fn new(stream: S, two_lengths: Arc<AtomicBool>) -> Watched<S> {
-        Watched {
-            stream,
-            watch: Watch::new(two_lengths),
-        }
+        Watched { stream, watch: Watch::new(two_lengths) }
     }
 }
 
@@ -56,12 +53,7 @@ struct Head {
 
 impl Watch {
     fn new(two_lengths: Arc<AtomicBool>) -> Watch {
-        Watch {
-            at: At::Head,
-            line: Vec::with_capacity(LINE),
-            head: Head::default(),
-            two_lengths,
-        }
+        Watch { at: At::Head, line: Vec::with_capacity(LINE), head: Head::default(), two_lengths }
     }
 
     fn see(&mut self, mut bytes: &[u8]) {
@@ -150,11 +142,7 @@ impl Head {
 
 /// The size a chunk's line tells, its extensions aside; 0 for what is none, which hyper refuses.
 fn chunk_size(line: &[u8]) -> u64 {
-    let digits = line
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let digits = std::str::from_utf8(digits).unwrap_or_default();
     u64::from_str_radix(digits, 16).unwrap_or(0)
 }
@@ -212,42 +200,24 @@ mod tests {
         for piece in [1, 2, 7, bytes.len()] {
             let mark = Arc::new(AtomicBool::new(false));
             let mut watch = Watch::new(mark.clone());
-            bytes
-                .as_bytes()
-                .chunks(piece)
-                .for_each(|piece| watch.see(piece));
+            bytes.as_bytes().chunks(piece).for_each(|piece| watch.see(piece));
             assert_eq!(mark.load(Ordering::Relaxed), marked, "{bytes:?} by {piece}");
         }
     }
 
     #[test]
     fn both_lengths_are_seen_in_either_order_and_any_case() {
-        check(
-            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-            true,
-        );
-        check(
-            "POST / HTTP/1.1\ntransfer-encoding:chunked\nCONTENT-LENGTH:3\n\n",
-            true,
-        );
-        check(
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            false,
-        );
+        check("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", true);
+        check("POST / HTTP/1.1\ntransfer-encoding:chunked\nCONTENT-LENGTH:3\n\n", true);
+        check("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false);
         check("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", false);
     }
 
     #[test]
     fn the_second_request_of_a_connection_is_watched_like_the_first() {
         let both = "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n";
-        check(
-            &format!("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab\r\n\r{both}"),
-            true,
-        );
-        check(
-            &format!("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n{both}"),
-            true,
-        );
+        check(&format!("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab\r\n\r{both}"), true);
+        check(&format!("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n{both}"), true);
         let chunks = "3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
         let chunked = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         check(&chunked, false);
@@ -258,10 +228,7 @@ mod tests {
     fn a_body_may_say_what_it_likes() {
         let body = "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
         let length = body.len();
-        check(
-            &format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}"),
-            false,
-        );
+        check(&format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}"), false);
         check(
             &format!(
                 "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"

@@ -77,10 +77,7 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 let two_lengths = Arc::new(AtomicBool::new(false));
-                let connection = Connection {
-                    ip: peer.ip(),
-                    two_lengths,
-                };
+                let connection = Connection { ip: peer.ip(), two_lengths };
                 let service = service.clone();
                 connections.spawn(one(stream, config, connection, service, stop.clone()));
             }

@@ -45,12 +45,7 @@ impl Link {
     /// A link that connects on its first command; `timeout` bounds each command, connecting
     /// included.
     pub fn new(client: Client, timeout: Duration) -> Link {
-        Link {
-            client,
-            timeout,
-            slot: Mutex::default(),
-            connecting: tokio::sync::Mutex::new(()),
-        }
+        Link { client, timeout, slot: Mutex::default(), connecting: tokio::sync::Mutex::new(()) }
     }
 
     /// Sends one command and waits for its answer, no longer than the timeout.
@@ -85,9 +80,7 @@ impl Link {
 
     fn standing(&self) -> Option<(MultiplexedConnection, u64)> {
         let slot = self.slot();
-        slot.connection
-            .clone()
-            .map(|connection| (connection, slot.generation))
+        slot.connection.clone().map(|connection| (connection, slot.generation))
     }
 
     async fn connect(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
@@ -103,10 +96,7 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(None);
-        let made = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
+        let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut slot = self.slot();
         match made {
             Ok(connection) => {

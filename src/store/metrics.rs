@@ -9,9 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
 /// From a quarter of a millisecond on loopback to beyond the default REDIS_TIMEOUT.
-const SECONDS: [f64; 10] = [
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
-];
+const SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
 /// Redis by command, and its errors by kind.
 #[derive(Clone)]
@@ -58,16 +56,12 @@ impl StoreMetrics {
         took: Duration,
         error: Option<&StoreError>,
     ) {
-        self.duration
-            .get_or_create(&Command { command })
-            .observe(took.as_secs_f64());
+        self.duration.get_or_create(&Command { command }).observe(took.as_secs_f64());
         // A forgotten script is loaded again at once: not a failure.
         if let Some(error) = error
             && !matches!(error, StoreError::Declined(word) if word == "NOSCRIPT")
         {
-            self.errors
-                .get_or_create(&Failure { kind: error.kind() })
-                .inc();
+            self.errors.get_or_create(&Failure { kind: error.kind() }).inc();
         }
     }
 }

@@ -71,13 +71,7 @@ impl Store {
             _ => Some(confirming_pool(&config)?),
         };
         let names = Names::new(&config.namespace);
-        Ok(Store {
-            link,
-            confirming,
-            names,
-            config,
-            metrics,
-        })
+        Ok(Store { link, confirming, names, config, metrics })
     }
 
     /// Names of this store's namespace.
@@ -97,8 +91,7 @@ impl Store {
     async fn send(&self, name: &'static str, command: &Cmd) -> Result<Value, StoreError> {
         let started = Instant::now();
         let answer = self.link.send(command).await;
-        self.metrics
-            .command(name, started.elapsed(), answer.as_ref().err());
+        self.metrics.command(name, started.elapsed(), answer.as_ref().err());
         answer
     }
 
@@ -138,8 +131,7 @@ impl Store {
         )
         .await
         .unwrap_or_else(|_| Err(StoreError::Lost("replicas took too long".into())));
-        self.metrics
-            .command(script.name, started.elapsed(), answer.as_ref().err());
+        self.metrics.command(script.name, started.elapsed(), answer.as_ref().err());
         Reply::open(script, answer?)
     }
 
@@ -150,27 +142,21 @@ impl Store {
         keys: &[&str],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Value, StoreError> {
-        let mut connection = pool
-            .get()
-            .await
-            .map_err(|error| StoreError::Unreached(error.to_string()))?;
+        let mut connection =
+            pool.get().await.map_err(|error| StoreError::Unreached(error.to_string()))?;
         let mut command = script.by_text(keys);
         arguments(&mut command);
         let value = link::said(connection.send_packed_command(&command).await?)?;
         let wanted = self.config.wait_replicas;
         let mut wait = redis::cmd("WAIT");
-        wait.arg(wanted)
-            .arg(self.config.wait_timeout.as_millis() as u64);
+        wait.arg(wanted).arg(self.config.wait_timeout.as_millis() as u64);
         match link::said(connection.send_packed_command(&wait).await?)? {
             Value::Int(confirmed) if confirmed >= i64::from(wanted) => Ok(value),
             Value::Int(confirmed) => Err(StoreError::Unconfirmed {
                 confirmed: confirmed.unsigned_abs(),
                 wanted: wanted.into(),
             }),
-            _ => Err(StoreError::Protocol {
-                script: "WAIT",
-                reply: "not a number".into(),
-            }),
+            _ => Err(StoreError::Protocol { script: "WAIT", reply: "not a number".into() }),
         }
     }
 }

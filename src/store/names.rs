@@ -14,9 +14,7 @@ pub struct Names {
 impl Names {
     /// Names that begin with `namespace`.
     pub fn new(namespace: &str) -> Names {
-        Names {
-            namespace: namespace.to_owned(),
-        }
+        Names { namespace: namespace.to_owned() }
     }
 
     /// The hash that tells all of one order.

@@ -142,9 +142,7 @@ impl Store {
         let order = ask.order;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
-        let (hash, until) = ask
-            .token
-            .map_or(("", 0), |token| (token.hash.as_str(), token.until));
+        let (hash, until) = ask.token.map_or(("", 0), |token| (token.hash.as_str(), token.until));
         let token = self.names.token(order.partition, hash);
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
@@ -168,10 +166,7 @@ impl Store {
         };
         let (word, mut reply) = match &self.confirming {
             None => self.run(&script::CLAIM, &keys, arguments).await?,
-            Some(pool) => {
-                self.run_confirmed(pool, &script::CLAIM, &keys, arguments)
-                    .await?
-            }
+            Some(pool) => self.run_confirmed(pool, &script::CLAIM, &keys, arguments).await?,
         };
         Ok(match word.as_str() {
             "granted" => Claim::Granted {
@@ -180,9 +175,7 @@ impl Store {
                 from: record::state(&mut reply)?,
             },
             "found" => Claim::Found(record::found(&mut reply, order, &self.config.secrets)?),
-            "lapsed" => Claim::Lapsed {
-                fence: reply.number()?,
-            },
+            "lapsed" => Claim::Lapsed { fence: reply.number()? },
             "mismatch" => Claim::Mismatch(record::state(&mut reply)?),
             "token-invalid" => Claim::TokenInvalid,
             "voided" => Claim::Voided,
@@ -220,15 +213,7 @@ impl Store {
     /// # Errors
     /// When Redis cannot be asked; asking again is safe.
     pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Settle, StoreError> {
-        let Settlement {
-            order,
-            attempt,
-            fence,
-            to,
-            keep,
-            kept,
-            why,
-        } = settlement;
+        let Settlement { order, attempt, fence, to, keep, kept, why } = settlement;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
@@ -253,26 +238,22 @@ impl Store {
         };
         let status = status.map_or("", |status| status.as_str());
         let (word, mut reply) = self
-            .run(
-                &script::SETTLE,
-                &[&record, &lease, &due, &unknown],
-                |command| {
-                    command
-                        .arg(&*order.id)
-                        .arg(attempt.as_str())
-                        .arg(fence)
-                        .arg(to.word())
-                        .arg(&from)
-                        .arg(millis(*keep))
-                        .arg(stored)
-                        .arg(status)
-                        .arg(&headers)
-                        .arg(&*body)
-                        .arg(&channel)
-                        .arg(&self.config.by)
-                        .arg(why);
-                },
-            )
+            .run(&script::SETTLE, &[&record, &lease, &due, &unknown], |command| {
+                command
+                    .arg(&*order.id)
+                    .arg(attempt.as_str())
+                    .arg(fence)
+                    .arg(to.word())
+                    .arg(&from)
+                    .arg(millis(*keep))
+                    .arg(stored)
+                    .arg(status)
+                    .arg(&headers)
+                    .arg(&*body)
+                    .arg(&channel)
+                    .arg(&self.config.by)
+                    .arg(why);
+            })
             .await?;
         Ok(match word.as_str() {
             "settled" => Settle::Settled,
@@ -302,19 +283,15 @@ impl Store {
         let due = self.names.due(order.partition);
         let channel = self.names.settled_channel();
         let (word, mut reply) = self
-            .run(
-                &script::ABANDON,
-                &[&record, &lease, &token, &due],
-                |command| {
-                    command
-                        .arg(&*order.id)
-                        .arg(attempt.as_str())
-                        .arg(millis(keep))
-                        .arg(&channel)
-                        .arg(&self.config.by)
-                        .arg(why);
-                },
-            )
+            .run(&script::ABANDON, &[&record, &lease, &token, &due], |command| {
+                command
+                    .arg(&*order.id)
+                    .arg(attempt.as_str())
+                    .arg(millis(keep))
+                    .arg(&channel)
+                    .arg(&self.config.by)
+                    .arg(why);
+            })
             .await?;
         Ok(match word.as_str() {
             "abandoned" => Abandon::Abandoned,
@@ -343,18 +320,9 @@ impl Store {
         let channel = self.names.settled_channel();
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let (word, mut reply) = self
-            .run(
-                &script::LAPSE,
-                &[&record, &lease, &due, &unknown],
-                |command| {
-                    command
-                        .arg(id)
-                        .arg(&fence)
-                        .arg(millis(keep))
-                        .arg(&channel)
-                        .arg(&self.config.by);
-                },
-            )
+            .run(&script::LAPSE, &[&record, &lease, &due, &unknown], |command| {
+                command.arg(id).arg(&fence).arg(millis(keep)).arg(&channel).arg(&self.config.by);
+            })
             .await?;
         Ok(match word.as_str() {
             "lapsed" => Lapse::Lapsed(reply.number()?),
@@ -367,7 +335,5 @@ impl Store {
 
 /// Whole milliseconds, at least one: Redis refuses a TTL of zero.
 pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -91,13 +91,8 @@ impl Store {
         partition: Partition,
         id: &str,
     ) -> Result<Option<Record>, StoreError> {
-        let names = [
-            self.names.of(partition, "order", id),
-            self.names.of(partition, "lease", id),
-        ];
-        let (word, mut reply) = self
-            .run(&script::LOOK, &[&names[0], &names[1]], |_| {})
-            .await?;
+        let names = [self.names.of(partition, "order", id), self.names.of(partition, "lease", id)];
+        let (word, mut reply) = self.run(&script::LOOK, &[&names[0], &names[1]], |_| {}).await?;
         match word.as_str() {
             "absent" => Ok(None),
             "order" => read(&mut reply, id, &self.config.secrets),
@@ -109,10 +104,7 @@ impl Store {
 /// The reply's next word as a state.
 pub(super) fn state(reply: &mut Reply) -> Result<State, StoreError> {
     let word = reply.text()?;
-    State::from_word(&word).ok_or(StoreError::Protocol {
-        script: "state",
-        reply: word,
-    })
+    State::from_word(&word).ok_or(StoreError::Protocol { script: "state", reply: word })
 }
 
 /// The tail of `found`.
@@ -171,19 +163,12 @@ fn kept(
         return Kept::TooLarge(status);
     }
     let body = match body.first() {
-        Some(&SEALED) => secrets
-            .open(id.as_bytes(), &body[1..])
-            .ok()
-            .map(Bytes::from),
+        Some(&SEALED) => secrets.open(id.as_bytes(), &body[1..]).ok().map(Bytes::from),
         Some(&CLEAR) => Some(Bytes::from(body).slice(1..)),
         _ => Some(Bytes::from(body)),
     };
     match (unpack(headers), body) {
-        (Some(headers), Some(body)) => Kept::Response(StoredResponse {
-            status,
-            headers,
-            body,
-        }),
+        (Some(headers), Some(body)) => Kept::Response(StoredResponse { status, headers, body }),
         _ => {
             tracing::error!(order_id = id, "a stored response cannot be read back");
             Kept::TooLarge(status)
@@ -213,11 +198,7 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
         route: text("route"),
         key: text("key"),
         scope: text("scope"),
-        state: if state == State::InFlight && lease < 0 {
-            State::Unknown
-        } else {
-            state
-        },
+        state: if state == State::InFlight && lease < 0 { State::Unknown } else { state },
         fence: text("fence").parse().unwrap_or_default(),
         attempts: text("attempts").parse().unwrap_or_default(),
         caller: text("caller"),
@@ -239,13 +220,7 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
 fn transition(line: &str) -> Option<Transition> {
     let mut words = line.splitn(5, ' ');
     let mut next = || words.next().map(str::to_owned);
-    Some(Transition {
-        at: time(&next()?)?,
-        from: next()?,
-        to: next()?,
-        by: next()?,
-        why: next()?,
-    })
+    Some(Transition { at: time(&next()?)?, from: next()?, to: next()?, by: next()?, why: next()? })
 }
 
 fn time(millis: &str) -> Option<SystemTime> {

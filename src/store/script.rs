@@ -89,10 +89,7 @@ impl Reply {
             Value::Array(values) => values,
             other => return Err(protocol(script.name, format!("{other:?}"))),
         };
-        let mut reply = Reply {
-            script: script.name,
-            values: values.into_iter(),
-        };
+        let mut reply = Reply { script: script.name, values: values.into_iter() };
         let word = reply.text()?;
         Ok((word, reply))
     }
@@ -124,8 +121,7 @@ impl Reply {
     /// When there is none or it is not one.
     pub fn number<N: std::str::FromStr>(&mut self) -> Result<N, StoreError> {
         let text = self.text()?;
-        text.parse()
-            .map_err(|_| protocol(self.script, format!("{text:?} for a number")))
+        text.parse().map_err(|_| protocol(self.script, format!("{text:?} for a number")))
     }
 
     /// What is left.

@@ -34,11 +34,7 @@ impl Waiters {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let told = orders.get(id).and_then(Weak::upgrade).unwrap_or_default();
         orders.insert(id.into(), Arc::downgrade(&told));
-        Waiter {
-            waiters: self.clone(),
-            id: id.into(),
-            told,
-        }
+        Waiter { waiters: self.clone(), id: id.into(), told }
     }
 
     /// Wakes everybody who waits for an order.
@@ -51,11 +47,7 @@ impl Waiters {
 
     /// Hears what Redis publishes and wakes those concerned, until `stop`.
     pub async fn listen(&self, client: redis::Client, names: Names, stop: CancellationToken) {
-        while stop
-            .run_until_cancelled(self.hear(&client, &names))
-            .await
-            .is_some()
-        {
+        while stop.run_until_cancelled(self.hear(&client, &names)).await.is_some() {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RELISTEN) => {}
@@ -68,11 +60,7 @@ impl Waiters {
         let Ok(mut subscription) = client.get_async_pubsub().await else {
             return;
         };
-        if subscription
-            .subscribe(names.settled_channel())
-            .await
-            .is_err()
-        {
+        if subscription.subscribe(names.settled_channel()).await.is_err() {
             return;
         }
         let mut messages = subscription.into_on_message();
@@ -94,11 +82,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut orders = self
-            .waiters
-            .orders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.waiters.orders.lock().unwrap_or_else(PoisonError::into_inner);
         // Ours is the last strong reference but for those of other waiters.
         if Arc::strong_count(&self.told) == 1 {
             orders.remove(&self.id);

@@ -55,12 +55,7 @@ impl Store {
         }
         let oldest_unknown =
             (unknown > 0).then(|| Duration::from_millis(now.saturating_sub(since)));
-        Ok(Survey {
-            in_flight,
-            unknown,
-            oldest_unknown,
-            due,
-        })
+        Ok(Survey { in_flight, unknown, oldest_unknown, due })
     }
 
     /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no
@@ -75,17 +70,10 @@ impl Store {
         cursor: u64,
         count: usize,
     ) -> Result<Page, StoreError> {
-        let mut page = Page {
-            orders: Vec::new(),
-            next: cursor,
-        };
+        let mut page = Page { orders: Vec::new(), next: cursor };
         for _ in 0..STEPS {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(page.next)
-                .arg("MATCH")
-                .arg(self.names.all_records())
-                .arg("COUNT")
-                .arg(count);
+            scan.arg(page.next).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(count);
             let (next, found) = scanned(self.send("scan", &scan).await?)?;
             page.next = next;
             for name in found {
@@ -111,8 +99,6 @@ impl Store {
 const STEPS: usize = 50;
 
 fn scanned(value: Value) -> Result<(u64, Vec<String>), StoreError> {
-    redis::from_redis_value(value).map_err(|error| StoreError::Protocol {
-        script: "SCAN",
-        reply: error.to_string(),
-    })
+    redis::from_redis_value(value)
+        .map_err(|error| StoreError::Protocol { script: "SCAN", reply: error.to_string() })
 }

@@ -22,10 +22,7 @@ pub(super) struct Idle {
 impl Idle {
     /// The latest used connection that is fresh enough; older ones are closed.
     pub(super) fn take(&self) -> Option<SendRequest<Payload>> {
-        let mut connections = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let (connection, since) = connections.pop()?;
         if since.elapsed() < FRESH {
             return Some(connection);
@@ -40,10 +37,7 @@ impl Idle {
         if connection.is_closed() {
             return;
         }
-        let mut connections = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() < KEPT {
             connections.push((connection, Instant::now()));
         }

@@ -64,14 +64,11 @@ pub struct Exchange {
 impl Upstream {
     /// A client without connections.
     pub fn new(config: Config) -> Upstream {
-        Upstream {
-            config,
-            idle: Arc::default(),
-        }
+        Upstream { config, idle: Arc::default() }
     }
 
     /// Sends a request whose target and `Host` are set, and waits for the head of the answer until
-    /// `late` is ready; without it, for ever.
+    /// `late` is ready. `may_send` is asked last of all before the request is handed over.
     ///
     /// # Errors
     /// [`SendError`] says whether the request may have been sent.
@@ -79,11 +76,15 @@ impl Upstream {
         &self,
         mut request: Request<Payload>,
         late: impl Future<Output = ()>,
+        may_send: impl Fn() -> bool,
     ) -> Result<Exchange, SendError> {
         let mut late = std::pin::pin!(late);
         let mut refused = String::new();
         for _ in 0..TRIES {
             let mut connection = self.connection().await?;
+            if !may_send() {
+                return Err(SendError::NotSent("too late to begin".into()));
+            }
             let sent = tokio::select! {
                 biased;
                 sent = connection.try_send_request(request) => sent,
@@ -91,11 +92,7 @@ impl Upstream {
             };
             match sent {
                 Ok(response) => {
-                    return Ok(Exchange {
-                        response,
-                        connection,
-                        idle: self.idle.clone(),
-                    });
+                    return Ok(Exchange { response, connection, idle: self.idle.clone() });
                 }
                 Err(mut error) => match error.take_message() {
                     // The connection was gone before it took the request.
@@ -119,10 +116,7 @@ impl Upstream {
         request: Request<Payload>,
     ) -> Result<Response<Incoming>, SendError> {
         let mut connection = self.connect(true).await?;
-        connection
-            .send_request(request)
-            .await
-            .map_err(SendError::Broken)
+        connection.send_request(request).await.map_err(SendError::Broken)
     }
 
     /// An idle connection that is still good, else a fresh one.
@@ -166,22 +160,12 @@ impl Upstream {
 impl Exchange {
     /// The answer's body, to be read to its end by whoever may then give the connection back.
     pub fn into_parts(self) -> (Response<Incoming>, Reuse) {
-        (
-            self.response,
-            Reuse {
-                connection: self.connection,
-                idle: self.idle,
-            },
-        )
+        (self.response, Reuse { connection: self.connection, idle: self.idle })
     }
 
     /// The answer as a stream that gives the connection back at its end.
     pub fn streaming(self) -> Response<Payload> {
-        let Exchange {
-            response,
-            connection,
-            idle,
-        } = self;
+        let Exchange { response, connection, idle } = self;
         response.map(|body| Payload::stream(body, None, move || idle.put(connection)))
     }
 }

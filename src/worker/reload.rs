@@ -20,11 +20,7 @@ pub async fn watch(
     stop: CancellationToken,
 ) {
     let mut last = std::fs::read(file).ok();
-    while stop
-        .run_until_cancelled(tokio::time::sleep(LOOK))
-        .await
-        .is_some()
-    {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
         let Ok(now) = std::fs::read(file) else {
             continue;
         };

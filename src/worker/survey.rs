@@ -35,10 +35,7 @@ struct InState {
 impl SurveyMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> SurveyMetrics {
-        let metrics = SurveyMetrics {
-            orders: Family::default(),
-            oldest_unknown: Gauge::default(),
-        };
+        let metrics = SurveyMetrics { orders: Family::default(), oldest_unknown: Gauge::default() };
         registry.register(
             "orders",
             "Orders that are not final, by state, of all replicas, as of the last 5 s",
@@ -60,8 +57,7 @@ impl SurveyMetrics {
         };
         set("in_flight", seen.in_flight);
         set("unknown", seen.unknown);
-        self.oldest_unknown
-            .set(seen.oldest_unknown.as_secs().try_into().unwrap_or(i64::MAX));
+        self.oldest_unknown.set(seen.oldest_unknown.as_secs().try_into().unwrap_or(i64::MAX));
     }
 }
 
@@ -106,9 +102,7 @@ impl Surveyor {
         let survey = self.store.survey(partition, AT_ONCE).await?;
         seen.in_flight += survey.in_flight;
         seen.unknown += survey.unknown;
-        seen.oldest_unknown = seen
-            .oldest_unknown
-            .max(survey.oldest_unknown.unwrap_or_default());
+        seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
         for id in survey.due {
             if let Lapse::Lapsed(fence) = self.store.lapse(partition, &id, None, self.keep).await? {
                 self.guard.lapsed();

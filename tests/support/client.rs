@@ -57,8 +57,7 @@ impl Call {
     }
 
     pub fn json(self, body: &str) -> Call {
-        self.header("Content-Type", "application/json")
-            .body(body.as_bytes())
+        self.header("Content-Type", "application/json").body(body.as_bytes())
     }
 
     pub fn body(mut self, body: &[u8]) -> Call {
@@ -132,11 +131,7 @@ impl Reply {
             if (100..200).contains(&status) && status != 101 {
                 continue;
             }
-            let mut reply = Reply {
-                status,
-                headers,
-                body: Vec::new(),
-            };
+            let mut reply = Reply { status, headers, body: Vec::new() };
             if !headless_body && status != 204 && status != 304 && status != 101 {
                 reply.body = reply.read_body(stream)?;
             }
@@ -169,10 +164,7 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -199,8 +191,6 @@ impl Reply {
         let document = self.json();
         assert_eq!(document["status"], self.status, "{document}");
         let kind = document["type"].as_str().unwrap_or_default();
-        kind.strip_prefix("urn:onceward:problem:")
-            .expect("our type")
-            .to_owned()
+        kind.strip_prefix("urn:onceward:problem:").expect("our type").to_owned()
     }
 }

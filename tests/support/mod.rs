@@ -17,20 +17,14 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(
-            Instant::now() < deadline,
-            "it never came to pass that {what}"
-        );
+        assert!(Instant::now() < deadline, "it never came to pass that {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// Sends a signal to one process.
 pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("sh")
-        .arg("-c")
-        .arg(format!("kill -{name} {pid}"))
-        .status();
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
     assert!(sent.expect("sh runs").success(), "kill -{name} {pid}");
 }
 

@@ -29,12 +29,7 @@ impl Redis {
             let port = free_port();
             let mut child = spawn(port, &directory, &arguments);
             if answers(port, &mut child) {
-                return Redis {
-                    child,
-                    port,
-                    directory,
-                    arguments,
-                };
+                return Redis { child, port, directory, arguments };
             }
             let _ = child.kill();
             let _ = child.wait();
@@ -79,8 +74,7 @@ impl Redis {
         let stats = self.command(&["INFO", "commandstats"]);
         let head = format!("cmdstat_{name}:calls=");
         let line = stats.lines().find_map(|line| line.strip_prefix(&head));
-        line.and_then(|rest| rest.split(',').next()?.parse().ok())
-            .unwrap_or(0)
+        line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
     }
 }
 
@@ -104,11 +98,7 @@ impl Redis {
             let lines = reader.lines().map_while(Result::ok);
             lines.take_while(|line| !line.contains(END)).collect()
         });
-        Monitor {
-            stream,
-            lines,
-            redis: self.port,
-        }
+        Monitor { stream, lines, redis: self.port }
     }
 }
 
@@ -133,14 +123,7 @@ impl Drop for Redis {
 
 fn spawn(port: u16, directory: &TempDir, arguments: &[String]) -> Child {
     Command::new("redis-server")
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-        ])
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
         .arg(directory.path())
         .args(arguments)

@@ -31,16 +31,13 @@ pub struct Sidecar {
 
 /// A sidecar on that Redis, in front of that service.
 pub fn sidecar(redis: &Redis, upstream: &Upstream) -> Builder {
-    Builder::default()
-        .set("REDIS_URL", &redis.url())
-        .set("UPSTREAM", &upstream.url())
+    Builder::default().set("REDIS_URL", &redis.url()).set("UPSTREAM", &upstream.url())
 }
 
 impl Builder {
     /// Sets a variable, named without its prefix.
     pub fn set(mut self, name: &str, value: &str) -> Builder {
-        self.variables
-            .insert(format!("ONCEWARD_{name}"), value.into());
+        self.variables.insert(format!("ONCEWARD_{name}"), value.into());
         self
     }
 
@@ -58,11 +55,7 @@ impl Builder {
 
     /// Starts it and waits until it listens.
     pub fn start(&self) -> Sidecar {
-        let mut child = self
-            .command()
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("onceward starts");
+        let mut child = self.command().stdout(Stdio::piped()).spawn().expect("onceward starts");
         let lines = BufReader::new(child.stdout.take().expect("its output"));
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let written = log.clone();
@@ -73,25 +66,13 @@ impl Builder {
         });
         let mut addresses = None;
         until("the sidecar listens", || {
-            addresses = log
-                .lock()
-                .expect("no panic inside")
-                .iter()
-                .find_map(|l| listening(l));
+            addresses = log.lock().expect("no panic inside").iter().find_map(|l| listening(l));
             addresses.is_some() || child.try_wait().expect("a child").is_some()
         });
         let Some((address, admin)) = addresses else {
-            panic!(
-                "the sidecar ended: {:?}",
-                log.lock().expect("no panic inside")
-            );
+            panic!("the sidecar ended: {:?}", log.lock().expect("no panic inside"));
         };
-        Sidecar {
-            child,
-            address,
-            admin,
-            log,
-        }
+        Sidecar { child, address, admin, log }
     }
 }
 
@@ -100,10 +81,7 @@ fn listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     if line["message"] != "listening" {
         return None;
     }
-    Some((
-        line["data"].as_str()?.parse().ok()?,
-        line["admin"].as_str()?.parse().ok()?,
-    ))
+    Some((line["data"].as_str()?.parse().ok()?, line["admin"].as_str()?.parse().ok()?))
 }
 
 impl Sidecar {
@@ -151,9 +129,7 @@ impl Sidecar {
     /// A metric's value by its whole name and labels, as `/metrics` writes it; 0 where it is not.
     pub fn metric(&self, name: &str) -> f64 {
         let text = super::client::Call::get("/metrics").send(self.admin).text();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
     }
 }

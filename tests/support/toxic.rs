@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What happens to the replies of a connection on which the needle was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Harm {
     Cut,
     /// The command is passed on; its reply and all that follow are swallowed in silence.
     Swallow,
+    /// The command is passed on; its reply comes so much later.
+    Delay(Duration),
 }
 
 /// A running proxy.
@@ -37,11 +40,7 @@ impl Toxic {
                 connect(caller, server, &set, &told);
             }
         });
-        Toxic {
-            address,
-            trap,
-            sprung,
-        }
+        Toxic { address, trap, sprung }
     }
 
     pub fn url(&self) -> String {
@@ -67,19 +66,15 @@ fn connect(
     sprung: &Arc<AtomicBool>,
 ) {
     let harmed: Arc<Mutex<Option<Harm>>> = Arc::default();
-    let (mut from, mut to) = (
-        caller.try_clone().expect("a socket"),
-        server.try_clone().expect("a socket"),
-    );
+    let (mut from, mut to) =
+        (caller.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
     let (trap, sprung, mark) = (trap.clone(), sprung.clone(), harmed.clone());
     std::thread::spawn(move || {
         let mut bytes = [0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             let mut trap = trap.lock().expect("no panic inside");
             let caught = trap.as_ref().is_some_and(|(needle, _)| {
-                bytes[..count]
-                    .windows(needle.len())
-                    .any(|window| window == needle)
+                bytes[..count].windows(needle.len()).any(|window| window == needle)
             });
             if caught && let Some((_, harm)) = trap.take() {
                 // Before the command goes on, so that its reply cannot slip by.
@@ -97,10 +92,15 @@ fn connect(
     std::thread::spawn(move || {
         let mut bytes = [0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
-            match *harmed.lock().expect("no panic inside") {
+            let mut harmed = harmed.lock().expect("no panic inside");
+            if let Some(Harm::Delay(delay)) = *harmed {
+                std::thread::sleep(delay);
+                *harmed = None;
+            }
+            match *harmed {
                 None if to.write_all(&bytes[..count]).is_err() => break,
-                None | Some(Harm::Swallow) => {}
-                Some(Harm::Cut) => break,
+                _ if *harmed != Some(Harm::Cut) => {}
+                _ => break,
             }
         }
         let _ = to.shutdown(Shutdown::Both);

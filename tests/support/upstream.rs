@@ -17,10 +17,7 @@ pub struct Request {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -125,12 +122,7 @@ impl Upstream {
                 std::thread::spawn(move || serve(stream, &heard, &*act));
             }
         });
-        Upstream {
-            address,
-            requests,
-            connections,
-            over,
-        }
+        Upstream { address, requests, connections, over }
     }
 
     pub fn url(&self) -> String {
@@ -153,9 +145,7 @@ impl Upstream {
 
     /// Waits until so many requests arrived.
     pub fn heard(&self, calls: usize) {
-        super::until(&format!("upstream hears call {calls}"), || {
-            self.calls() >= calls
-        });
+        super::until(&format!("upstream hears call {calls}"), || self.calls() >= calls);
     }
 }
 
@@ -188,19 +178,15 @@ fn serve(
 fn perform(act: Act, mut stream: &TcpStream) -> bool {
     match act {
         Act::Answer(status, headers, body) => {
-            let mut text = format!(
-                "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
-                body.len()
-            );
+            let mut text =
+                format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n", body.len());
             for (name, value) in headers {
                 text += &format!("{name}: {value}\r\n");
             }
             if status == 204 {
                 text = text.replace("Content-Length: 0\r\n", "");
             }
-            stream
-                .write_all(&[text.as_bytes(), b"\r\n", &body].concat())
-                .is_ok()
+            stream.write_all(&[text.as_bytes(), b"\r\n", &body].concat()).is_ok()
         }
         Act::Bytes(bytes) => {
             let _ = stream.write_all(&bytes);
@@ -255,12 +241,7 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
         let (name, value) = line.split_once(':')?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let header = |name: &str| {
-        headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.clone())
-    };
+    let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
     let mut body = Vec::new();
     if let Some(length) = header("content-length") {
         body.resize(length.parse().ok()?, 0);
@@ -279,10 +260,5 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
             }
         }
     }
-    Some(Request {
-        method,
-        target,
-        headers,
-        body,
-    })
+    Some(Request { method, target, headers, body })
 }

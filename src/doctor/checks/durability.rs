@@ -8,11 +8,7 @@ pub(in crate::doctor) fn persistence(facts: &Facts) -> Finding {
     let failed = |field| facts.info(field).is_some_and(|status| status != "ok");
     let snapshots = facts.setting("save").map(|schedule| !schedule.is_empty());
 
-    match (
-        facts.info("aof_enabled"),
-        facts.setting("appendfsync"),
-        snapshots,
-    ) {
+    match (facts.info("aof_enabled"), facts.setting("appendfsync"), snapshots) {
         (None, _, _) => untold(CHECK, "aof_enabled"),
         (Some("1"), _, _) if failed("aof_last_write_status") => Finding::fail(
             CHECK,
@@ -84,9 +80,7 @@ fn master(check: &'static str, facts: &Facts, wait_replicas: u32) -> Finding {
     let online = facts.online_replicas();
     // Told only where `min-replicas-to-write` is set: replicas that lag little enough.
     let good = facts.number("min_slaves_good_slaves");
-    let needed = facts
-        .setting("min-replicas-to-write")
-        .and_then(|count| count.parse().ok());
+    let needed = facts.setting("min-replicas-to-write").and_then(|count| count.parse().ok());
     let found = format!("master, {online} online, {wait_replicas} awaited per claim");
 
     if online < u64::from(wait_replicas) {

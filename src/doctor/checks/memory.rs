@@ -8,10 +8,7 @@ const FULL_PERCENT: u64 = 80;
 
 pub(in crate::doctor) fn eviction(facts: &Facts) -> Finding {
     const CHECK: &str = "eviction";
-    match facts
-        .setting("maxmemory-policy")
-        .or(facts.info("maxmemory_policy"))
-    {
+    match facts.setting("maxmemory-policy").or(facts.info("maxmemory_policy")) {
         Some("noeviction") => Finding::ok(CHECK, "noeviction"),
         Some(policy) => Finding::fail(
             CHECK,
@@ -25,13 +22,10 @@ pub(in crate::doctor) fn eviction(facts: &Facts) -> Finding {
 
 pub(in crate::doctor) fn room(facts: &Facts) -> Finding {
     const CHECK: &str = "memory";
-    let max = facts
-        .setting("maxmemory")
-        .and_then(|bytes| bytes.parse().ok());
-    let (Some(used), Some(max)) = (
-        facts.number("used_memory"),
-        max.or_else(|| facts.number("maxmemory")),
-    ) else {
+    let max = facts.setting("maxmemory").and_then(|bytes| bytes.parse().ok());
+    let (Some(used), Some(max)) =
+        (facts.number("used_memory"), max.or_else(|| facts.number("maxmemory")))
+    else {
         return untold(CHECK, "used_memory and maxmemory");
     };
     if max == 0 {
@@ -44,17 +38,9 @@ pub(in crate::doctor) fn room(facts: &Facts) -> Finding {
     }
     let found = format!("{} of {} MiB used", mib(used), mib(max));
     if used >= max {
-        Finding::fail(
-            CHECK,
-            found,
-            "Redis refuses every new claim; give it more memory",
-        )
+        Finding::fail(CHECK, found, "Redis refuses every new claim; give it more memory")
     } else if used / (max / 100).max(1) >= FULL_PERCENT {
-        Finding::warn(
-            CHECK,
-            found,
-            "once full, Redis refuses every new claim; give it more memory",
-        )
+        Finding::warn(CHECK, found, "once full, Redis refuses every new claim; give it more memory")
     } else {
         Finding::ok(CHECK, found)
     }

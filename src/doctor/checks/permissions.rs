@@ -27,10 +27,7 @@ fn needed<'a>(key: &'a str, channel: &'a str) -> Vec<(&'static str, Vec<&'a str>
         ("PTTL", vec!["PTTL", key]),
         ("PEXPIRE", vec!["PEXPIRE", key, "1"]),
         ("PEXPIREAT", vec!["PEXPIREAT", key, "1"]),
-        (
-            "HSET",
-            vec!["HSET", key, "field", "value", "field-without-value"],
-        ),
+        ("HSET", vec!["HSET", key, "field", "value", "field-without-value"]),
         ("HMGET", vec!["HMGET", key, "field"]),
         ("HDEL", vec!["HDEL", key, "field"]),
         ("ZADD", vec!["ZADD", key, "XX", "1", "member"]),
@@ -64,9 +61,7 @@ pub(in crate::doctor) async fn permissions(link: &Link, namespace: &str) -> Find
     if refused.is_empty() {
         return Finding::ok(CHECK, format!("all {} commands allowed", needed.len()));
     }
-    let rules = refused
-        .iter()
-        .map(|name| format!(" +{}", name.to_lowercase().replace(' ', "|")));
+    let rules = refused.iter().map(|name| format!(" +{}", name.to_lowercase().replace(' ', "|")));
     Finding::fail(
         CHECK,
         format!("refused: {}", refused.join(", ")),
@@ -120,11 +115,9 @@ pub(in crate::doctor) async fn writes(link: &Link, namespace: &str) -> Finding {
             "what is written here does not stay; do not use this server",
         ),
         Err(Trouble::Elsewhere) => Finding::ok(CHECK, "not tried: another node holds the key"),
-        Err(trouble) => Finding::fail(
-            CHECK,
-            trouble.to_string(),
-            "no claim can be taken while this lasts",
-        ),
+        Err(trouble) => {
+            Finding::fail(CHECK, trouble.to_string(), "no claim can be taken while this lasts")
+        }
     }
 }
 

@@ -26,22 +26,14 @@ pub(in crate::doctor) fn version(facts: &Facts) -> Finding {
         }
         None => version.to_owned(),
     };
-    match version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok())
-    {
+    match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
         Some(major) if major >= OLDEST_MAJOR => Finding::ok(CHECK, name),
         Some(_) => Finding::fail(
             CHECK,
             name,
             "the scripts declare flags, which needs Redis 7.0 or later, or Valkey",
         ),
-        None => Finding::warn(
-            CHECK,
-            name,
-            "not a version known here; Redis 7.0 or later is",
-        ),
+        None => Finding::warn(CHECK, name, "not a version known here; Redis 7.0 or later is"),
     }
 }
 

@@ -37,12 +37,7 @@ fn judge(check: &'static str, mut times: Vec<Duration>, timeout: Duration) -> Fi
     times.sort_unstable();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
     let max = times.last().copied().unwrap_or_default();
-    let found = format!(
-        "median {}, max {}, {} pings",
-        ms(median),
-        ms(max),
-        times.len()
-    );
+    let found = format!("median {}, max {}, {} pings", ms(median), ms(max), times.len());
 
     // One slow answer among fifty may be a hiccup of either machine; half of them are a state.
     if median > timeout / 2 {
@@ -53,11 +48,7 @@ fn judge(check: &'static str, mut times: Vec<Duration>, timeout: Duration) -> Fi
              closer or raise the timeout",
         )
     } else if median > SLOW || max > timeout / 2 {
-        Finding::warn(
-            check,
-            found,
-            "every protected request waits for Redis at least twice",
-        )
+        Finding::warn(check, found, "every protected request waits for Redis at least twice")
     } else {
         Finding::ok(check, found)
     }

@@ -20,11 +20,7 @@ type Step<'c, C, T> = &'c mut dyn FnMut(&mut C, T) -> Result<(), BadJson>;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            depth: 0,
-        }
+        Self { text, at: 0, depth: 0 }
     }
 
     /// Passes over one value and says what it was.
@@ -162,9 +158,7 @@ impl<'a> Cursor<'a> {
         digits
             .ok_or(BadJson::Malformed)?
             .iter()
-            .try_fold(0, |code, &digit| {
-                Some(code << 4 | char::from(digit).to_digit(16)?)
-            })
+            .try_fold(0, |code, &digit| Some(code << 4 | char::from(digit).to_digit(16)?))
             .ok_or(BadJson::Malformed)
     }
 
@@ -186,11 +180,7 @@ impl<'a> Cursor<'a> {
             self.digits()?;
         }
         let text = &self.text[start..self.at];
-        Ok(if self.at == whole {
-            Node::Integer(text)
-        } else {
-            Node::Float(text)
-        })
+        Ok(if self.at == whole { Node::Integer(text) } else { Node::Float(text) })
     }
 
     fn digits(&mut self) -> Result<usize, BadJson> {
