@@ -6,6 +6,11 @@
 
 mod support;
 
+mod admin;
+mod drift;
 mod once;
+mod operating;
+mod orders;
 mod proxy;
+mod tokens;
 mod trouble;

@@ -6,7 +6,7 @@
 //! | `GET /readyz` | 200, or 503 with the reasons |
 //! | `GET /metrics` | OpenMetrics |
 //! | `GET /admin/config` | the effective configuration, secrets masked |
-//! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, a page at a time |
+//! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, about `limit` a page; `next` is the next cursor |
 //! | `GET /admin/orders/{route}/{key}?scope=` | one order with its history |
 //!
 //! The first three are open. The rest needs the bearer token; where none is configured, it answers

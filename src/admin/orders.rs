@@ -15,14 +15,15 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// Orders on one page, unless `limit` says otherwise, and at the most.
-const PAGE: usize = 50;
-const LONGEST_PAGE: usize = 1000;
+const PAGE: u64 = 50;
+const LONGEST_PAGE: u64 = 1000;
 
 impl Admin {
     pub(super) async fn list_orders(
         &self,
         request: &Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
+        only(request, &["state", "scope", "cursor", "limit"])?;
         let state = match parameter(request, "state")? {
             None => None,
             Some(word) => match State::from_word(&word) {
@@ -30,11 +31,19 @@ impl Admin {
                 _ => return Err(bad("state: no such state.")),
             },
         };
+        let scope = parameter(request, "scope")?;
         let cursor = number(request, "cursor")?.unwrap_or(0);
-        let limit = number(request, "limit")?.unwrap_or(PAGE as u64);
-        let limit = usize::try_from(limit).unwrap_or(LONGEST_PAGE).clamp(1, LONGEST_PAGE);
+        let limit = match number(request, "limit")?.unwrap_or(PAGE) {
+            limit @ 1..=LONGEST_PAGE => limit as usize,
+            _ => return Err(bad("limit: expected a number from 1 to 1000.")),
+        };
         let page = self.store.orders(state, cursor, limit).await.map_err(|_| away())?;
-        let orders: Vec<Value> = page.orders.iter().map(document::for_operator).collect();
+        let orders: Vec<Value> = page
+            .orders
+            .iter()
+            .filter(|order| scope.as_ref().is_none_or(|scope| *scope == order.scope))
+            .map(document::for_operator)
+            .collect();
         // Scanning ends where it began: there is no next page then.
         let next = (page.next != 0).then_some(page.next);
         Ok(answer::json(StatusCode::OK, &json!({"orders": orders, "next": next})))
@@ -46,6 +55,7 @@ impl Admin {
         key: &str,
         request: &Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
+        only(request, &["scope"])?;
         let absent = || Problem::new(Name::NotFound, "No such order.");
         let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
@@ -57,9 +67,19 @@ impl Admin {
     }
 }
 
+/// Refuses parameters that mean nothing: a misspelt filter would show what was not asked for.
+fn only(request: &Request<Incoming>, known: &[&str]) -> Result<(), Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    match form_urlencoded::parse(query.as_bytes()).all(|(name, _)| known.contains(&&*name)) {
+        true => Ok(()),
+        false => Err(bad(&format!("Expected only {}.", known.join(", ")))),
+    }
+}
+
 fn parameter(request: &Request<Incoming>, name: &str) -> Result<Option<String>, Problem> {
     let query = request.uri().query().unwrap_or_default();
-    let value = form::field(query.as_bytes(), name).map_err(|error| bad(&error.to_string()))?;
+    let value =
+        form::field(query.as_bytes(), name).map_err(|error| bad(&format!("{name}: {error}.")))?;
     Ok(value.filter(|value| !value.is_empty()))
 }
 

@@ -6,7 +6,7 @@ use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::route::Route;
-use hyper::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 use std::borrow::Cow;
@@ -222,6 +222,10 @@ impl Problem {
         }
         if let Some(state) = self.state {
             headers.insert(STATE, HeaderValue::from_static(state.word()));
+        }
+        // RFC 9110, 11.6.1: a 401 says how to authenticate.
+        if self.name == Name::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -214,15 +214,20 @@ fn shown(values: &Values<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// URLs without what stands before their `@`.
+/// URLs without what stands before their `@` and behind their `?`: `unix://` URLs carry their
+/// password there.
 pub fn mask_urls(urls: &str) -> String {
     let masked = urls.split(',').map(|url| {
         let Some((scheme, rest)) = url.split_once("://") else {
             return MASKED.to_owned();
         };
-        match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://{MASKED}@{host}"),
-            None => url.to_owned(),
+        let rest = match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{MASKED}@{host}"),
+            None => rest.to_owned(),
+        };
+        match rest.split_once('?') {
+            Some((path, _)) => format!("{scheme}://{path}?{MASKED}"),
+            None => format!("{scheme}://{rest}"),
         }
     });
     masked.collect::<Vec<_>>().join(",")

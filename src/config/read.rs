@@ -29,7 +29,8 @@ pub struct Process;
 #[allow(clippy::disallowed_methods, reason = "this is the one room that reads the environment")]
 impl Environment for Process {
     fn get(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        // What is no text is set all the same, and refused by whoever reads it; not the default.
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
     fn names(&self) -> Vec<String> {

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// From a fast service to the default UPSTREAM_TIMEOUT and LOCK_TTL.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
+/// Every kind of alarm there is.
+const ALARMS: [&str; 1] = ["outcome-not-stored"];
+
 /// The guard's counters.
 #[derive(Clone)]
 pub struct GuardMetrics {
@@ -127,7 +130,22 @@ impl GuardMetrics {
             "What a person should look at, by kind",
             metrics.alarms.clone(),
         );
+        metrics.begin_at_zero();
         metrics
+    }
+
+    /// A counter that first shows up as 1 has no increase to be alerted by.
+    fn begin_at_zero(&self) {
+        for kind in ALARMS {
+            let _ = self.alarms.get_or_create(&Alarm { kind });
+        }
+        for result in ["renewed", "regained", "lost", "failed"] {
+            let _ = self.renewals.get_or_create(&Result { result });
+        }
+        for state in [State::Succeeded, State::Failed, State::Unknown] {
+            let state = state.word();
+            let _ = self.settled.get_or_create(&Settled { state });
+        }
     }
 
     /// Counts one waiting duplicate while the guard lives.
@@ -159,6 +177,7 @@ impl GuardMetrics {
 
     /// Raises an alarm.
     pub fn alarm(&self, kind: &'static str) {
+        debug_assert!(ALARMS.contains(&kind), "{kind} is not listed");
         self.alarms.get_or_create(&Alarm { kind }).inc();
     }
 

@@ -21,8 +21,15 @@ pub async fn watch(
 ) {
     let mut last = std::fs::read(file).ok();
     while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-        let Ok(now) = std::fs::read(file) else {
-            continue;
+        let now = match std::fs::read(file) {
+            Ok(now) => now,
+            Err(error) => {
+                // Told once; the next content it has is read, even the old one.
+                if last.take().is_some() {
+                    tracing::error!(%error, "the routes' file cannot be read; the last good ones stay");
+                }
+                continue;
+            }
         };
         if last.as_ref() == Some(&now) {
             continue;

@@ -47,6 +47,8 @@ impl SurveyMetrics {
             Unit::Seconds,
             metrics.oldest_unknown.clone(),
         );
+        // A family without a member is not shown at all.
+        metrics.set(&Seen::default());
         metrics
     }
 
@@ -84,15 +86,24 @@ impl Surveyor {
     /// Goes round until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
+            // The first round does not dawdle: a replica that just started knows nothing yet.
+            let mut pause = Duration::ZERO;
             loop {
                 let mut seen = Seen::default();
+                let mut whole = true;
                 for partition in Partition::all() {
-                    tokio::time::sleep(STEP).await;
+                    tokio::time::sleep(pause).await;
                     if let Err(error) = self.look(partition, &mut seen).await {
                         tracing::debug!(%error, %partition, "a partition could not be looked at");
+                        whole = false;
+                        pause = STEP;
                     }
                 }
-                self.metrics.set(&seen);
+                // A round with gaps would tell of fewer orders than there are.
+                if whole {
+                    self.metrics.set(&seen);
+                }
+                pause = STEP;
             }
         })
         .await;

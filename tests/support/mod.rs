@@ -2,6 +2,7 @@
 //! payment service over sockets, sidecars, a client that speaks raw HTTP.
 
 pub mod client;
+pub mod openmetrics;
 pub mod redis;
 pub mod sidecar;
 pub mod toxic;
