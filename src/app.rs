@@ -182,6 +182,7 @@ impl Shared {
             guard: Arc::new(guard),
             places: self.places.clone(),
             metrics: self.http_metrics.clone(),
+            stop: self.stop.clone(),
         })
     }
 

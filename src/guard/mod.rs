@@ -167,8 +167,7 @@ impl Guard {
     async fn turn(self: Arc<Self>, payment: Arc<Payment>, attempt: AttemptId) -> Turn {
         let token = match self.token(&payment).await {
             Ok(token) => token,
-            Err(Some(error)) => return Turn::Over(self.without_store(&payment, &error).await),
-            Err(None) => return refused(Refusal::TokenInvalid, State::Unknown),
+            Err(error) => return Turn::Over(self.without_store(&payment, &error).await),
         };
         for _ in 0..LAPSES {
             let asked = Instant::now();
@@ -205,17 +204,18 @@ impl Guard {
     }
 
     /// The token as the claim spends it; a token good for any order is bound to this one first.
-    async fn token(&self, payment: &Payment) -> Result<Option<SpentToken>, Option<StoreError>> {
+    async fn token(&self, payment: &Payment) -> Result<Option<SpentToken>, StoreError> {
         let Some(presented) = &payment.token else {
             return Ok(None);
         };
         let until = match presented.kept_in {
             None => 0,
-            Some(partition) => self
-                .store
-                .bind_token((partition, &presented.hash), &payment.callers, &payment.order)
-                .await?
-                .ok_or(None)?,
+            Some(partition) => {
+                let name = (partition, presented.hash.as_str());
+                let bound = self.store.bind_token(name, &payment.callers, &payment.order).await?;
+                // One that cannot be bound may still be the one this order was started with.
+                bound.unwrap_or(0)
+            }
         };
         Ok(Some(SpentToken { hash: presented.hash.clone(), until }))
     }

@@ -46,20 +46,28 @@ impl Plane {
             return self.pass(request).await;
         }
         let target = request.uri().clone();
+        // Our own endpoints are found as they are written: a key in a path may look like anything.
+        if let Some(rest) = self.below_prefix(target.path()) {
+            return self.own(rest, request).await;
+        }
         let Some(path) = normal(target.path()) else {
             let detail = "The path has a spelling that could be read in two ways.";
             return Err(Problem::new(Name::BadRequest, detail).closing());
         };
-        if let Some(rest) = path.strip_prefix(self.config.prefix.as_str())
-            && (rest.is_empty() || rest.starts_with('/'))
-        {
-            return self.own(rest, request).await;
+        if self.below_prefix(&path).is_some() {
+            return Err(no_such_endpoint());
         }
         let routes = self.routes.load_full();
         match routes.find(request.method(), &path) {
             Some((route, params)) => self.protected(route, &params, request).await,
             None => self.pass(request).await,
         }
+    }
+
+    /// What follows the reserved prefix in a path that begins with it.
+    fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix(self.config.prefix.as_str())?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
 
     /// The reserved prefix; `rest` is what follows it.
@@ -75,7 +83,11 @@ impl Plane {
             (_, ["tokens"] | ["orders", _, _]) => {
                 Err(Problem::new(Name::MethodNotAllowed, "Tokens take POST, orders take GET."))
             }
-            _ => Err(Problem::new(Name::NotFound, "Onceward has no such endpoint.")),
+            _ => Err(no_such_endpoint()),
         }
     }
+}
+
+fn no_such_endpoint() -> Problem {
+    Problem::new(Name::NotFound, "Onceward has no such endpoint.")
 }

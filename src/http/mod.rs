@@ -33,6 +33,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use trace::HttpMetrics;
 
@@ -65,6 +66,8 @@ pub struct Plane {
     pub places: Arc<Semaphore>,
     /// What is counted.
     pub metrics: HttpMetrics,
+    /// Cancelled once no new requests are taken: what merely waits should not be waited for.
+    pub stop: CancellationToken,
 }
 
 /// What is known of the connection a request came on; serve puts it into every request.

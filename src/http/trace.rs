@@ -5,7 +5,7 @@ use super::Answering;
 use crate::answer::problem::Told;
 use crate::payload::Payload;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -90,7 +90,7 @@ where
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let span = tracing::info_span!(
             "request",
-            method = %request.method(),
+            method = known(request.method()),
             route = Empty,
             outcome = Empty,
             status = Empty,
@@ -109,4 +109,10 @@ where
             Ok(response)
         })
     }
+}
+
+/// A method by its name; one that somebody made up could carry anything.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+    KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
