@@ -7,6 +7,7 @@
 mod support;
 
 mod admin;
+mod dev;
 mod drift;
 mod once;
 mod operating;

@@ -403,6 +403,8 @@ fn what_is_not_protected_passes_untouched_and_without_redis() {
         assert_eq!((reply.status, reply.state(), reply.is_replay()), (200, "", false));
     }
     let seen = upstream.requests();
+    let methods: Vec<_> = seen.iter().map(|request| request.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "POST", "DELETE", "PUT"]);
     assert_eq!(seen[0].target, "/orders?b=2&a=1");
     assert_eq!(seen[3].header("idempotency-key"), Some("\"quoted, list\", \"x\""));
     assert!(seen.iter().all(|request| request.header("onceward-fence").is_none()));

@@ -358,16 +358,18 @@ fn without_redis_no_token_is_promised() {
 fn a_payment_outlives_its_token() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = strict(&redis, &upstream).start();
-    let token = fetch(&ask(r#"{"key":"1"}"#), &onceward);
-    let first = paying("1", &token).send(onceward.address);
-    assert_eq!(first.status, 200, "{}", first.text());
-    // As if it had expired.
-    for name in redis.command(&["KEYS", "*token*"]).lines() {
-        redis.command(&["DEL", name]);
+    for (key, wish) in [("1", r#"{"key":"1"}"#), ("2", "{}")] {
+        let token = fetch(&ask(wish), &onceward);
+        let first = paying(key, &token).send(onceward.address);
+        assert_eq!(first.status, 200, "{}", first.text());
+        // As if it had expired.
+        for name in redis.command(&["KEYS", "*token*"]).lines() {
+            redis.command(&["DEL", name]);
+        }
+        let again = paying(key, &token).send(onceward.address);
+        assert!(again.is_replay(), "{}", again.text());
+        assert_eq!(again.body, first.body);
     }
-    let again = paying("1", &token).send(onceward.address);
-    assert!(again.is_replay(), "{}", again.text());
-    assert_eq!(again.body, first.body);
 }
 
 #[test]

@@ -2,14 +2,14 @@
 //!
 //! The stack, from the outside in, and why each layer stands where it does:
 //!
-//! 1. [`trace`]: outermost, so that every answer is counted, refusals too.
-//! 2. [`problems`]: turns problems into answers; above it nothing can fail any more.
-//! 3. [`screen`]: what could be read in two ways is refused before anybody reads it.
-//! 4. [`front`]: decides who answers: Onceward itself ([`tokens`], [`orders`]), a protected route
-//!    ([`protected`]), or the payment service without our doing ([`pass`]).
+//! 1. `trace`: outermost, so that every answer is counted, refusals too.
+//! 2. `problems`: turns problems into answers; above it nothing can fail any more.
+//! 3. `screen`: what could be read in two ways is refused before anybody reads it.
+//! 4. `front`: decides who answers: Onceward itself (`tokens`, `orders`), a protected route
+//!    (`protected`), or the payment service without our doing (`pass`).
 
-pub mod forward;
-pub mod front;
+mod forward;
+mod front;
 mod identify;
 mod orders;
 mod pass;

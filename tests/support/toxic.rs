@@ -17,10 +17,13 @@ pub enum Harm {
     Delay(Duration),
 }
 
+/// The bytes to look for, and what to do then.
+type Trap = Arc<Mutex<Option<(Vec<u8>, Harm)>>>;
+
 /// A running proxy.
 pub struct Toxic {
     pub address: SocketAddr,
-    trap: Arc<Mutex<Option<(Vec<u8>, Harm)>>>,
+    trap: Trap,
     sprung: Arc<AtomicBool>,
 }
 
@@ -29,7 +32,7 @@ impl Toxic {
     pub fn before(port: u16) -> Toxic {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let trap: Arc<Mutex<Option<(Vec<u8>, Harm)>>> = Arc::default();
+        let trap: Trap = Arc::default();
         let sprung = Arc::new(AtomicBool::new(false));
         let (set, told) = (trap.clone(), sprung.clone());
         std::thread::spawn(move || {
@@ -59,12 +62,7 @@ impl Toxic {
     }
 }
 
-fn connect(
-    caller: TcpStream,
-    server: TcpStream,
-    trap: &Arc<Mutex<Option<(Vec<u8>, Harm)>>>,
-    sprung: &Arc<AtomicBool>,
-) {
+fn connect(caller: TcpStream, server: TcpStream, trap: &Trap, sprung: &Arc<AtomicBool>) {
     let harmed: Arc<Mutex<Option<Harm>>> = Arc::default();
     let (mut from, mut to) =
         (caller.try_clone().expect("a socket"), server.try_clone().expect("a socket"));

@@ -1,0 +1,46 @@
+# The one list of commands. CI runs the same ones.
+
+# Where rustup puts cargo, for shells that do not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Bytes the release binary must stay under: 15 MB.
+SIZE_LIMIT := 15000000
+# Cargo.lock is what was tested: nothing may change it in passing.
+CARGO := cargo
+LOCKED := --locked
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint size clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what building and testing need: a C compiler, redis-server 7
+	@scripts/setup
+
+build: setup ## build the binary: target/debug/onceward
+	$(CARGO) build $(LOCKED)
+
+demo: setup ## see the main job end to end in half a minute
+	@echo "cargo build --bins --examples (the first time takes minutes)"
+	@$(CARGO) build --quiet $(LOCKED) --bins --examples
+	@$(CARGO) run --quiet $(LOCKED) --example demo
+
+test: setup ## run every test, against a real redis-server
+	$(CARGO) test $(LOCKED)
+
+lint: ## formatting, clippy, documentation; any warning is an error
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps
+
+size: ## build the release binary and hold it to its limit
+	$(CARGO) build $(LOCKED) --release
+	@binary=$$($(CARGO) metadata --format-version 1 --no-deps \
+		| sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/onceward; \
+	size=$$(wc -c < "$$binary"); \
+	echo "$$binary: $$size bytes, limit $(SIZE_LIMIT)"; \
+	test "$$size" -lt $(SIZE_LIMIT)
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,36 @@
+//! What happened, in a table.
+
+const TITLES: [&str; 4] = ["what happened", "what you got", "charges in ledger", "ok"];
+
+/// A promise, put to the test.
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) got: String,
+    /// Lines of the order in the payment service's ledger.
+    pub(crate) charges: usize,
+    pub(crate) ok: bool,
+}
+
+/// Prints all rows, as wide as they need.
+pub(crate) fn print(rows: &[Row]) {
+    let cells = |row: &Row| {
+        let ok = if row.ok { "yes" } else { "NO" };
+        [row.what, &row.got, &row.charges.to_string(), ok].map(str::to_owned)
+    };
+    let mut lines = vec![TITLES.map(str::to_owned)];
+    lines.extend(rows.iter().map(cells));
+    let width = |column: usize| {
+        let widths = lines.iter().map(|line| line[column].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let (what, got) = (width(0), width(1));
+    let rule = "-".repeat(what + got + TITLES[2].len() + 3 + 3 * 2);
+    println!("\n{rule}");
+    for (number, [a, b, c, d]) in lines.iter().enumerate() {
+        println!("{a:<what$}  {b:<got$}  {c:>17}  {d}");
+        if number == 0 {
+            println!("{rule}");
+        }
+    }
+    println!("{rule}");
+}
