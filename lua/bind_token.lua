@@ -3,12 +3,15 @@
 -- moment on. It is spent later, by claim, in the slot of its order.
 --
 -- KEYS token
--- ARGV callers  digests of the caller's headers, one per secret, comma-separated
---      route    the route it is presented on
---      order    the order's id
 --
--- bound until   ms since 1970: when it runs out; the same order asking again gets the same answer
--- invalid       unknown, expired, or of another route, caller or order
+-- ARGV
+--   callers  digests of the caller's headers, one per secret, comma-separated
+--   route    the route it is presented on
+--   order    the order's id
+--
+-- Replies
+--   bound until  ms since 1970: when it runs out; the same order asking again gets the same answer
+--   invalid      unknown, expired, or of another route, caller or order
 local token = KEYS[1]
 local callers, route, order = ARGV[1], ARGV[2], ARGV[3]
 

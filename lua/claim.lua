@@ -1,29 +1,36 @@
 #!lua
 -- claim: spend the token, take the lease and raise the fence, all or nothing; or say what stands.
 --
+-- Every check stands before the first write. The record outlives the lease, whatever keep_ms says.
+--
 -- KEYS record lease token due unknown
--- ARGV id            the order's id, as it stands in the indexes
---      attempt       who asks; the same attempt asking again gets the same answer
---      lease_ms      how long the lease holds without renewal
---      keep_ms       how long a record that is not final is kept
---      fingerprints  what was asked, a digest per secret, comma-separated, the writing one first
---      callers       who asked, likewise
---      grant_from    states a claim may start from, comma-separated
---      token         the presented token's hash, or empty
---      token_until   ms since 1970: the token was free and has been bound to this order; else 0
---      route key scope by
 --
--- granted fence attempts from  the lease is taken, the record says in_flight; from is what it said
---                              before (in_flight: this very attempt, its answer was lost)
--- found state fence stored status headers body lease_ms
---                          the order stands in that state; a running order's next settle will be
---                          published
--- lapsed fence             in_flight, but its lease is gone: say so with lapse, then ask again
--- mismatch state           same key, other request
--- token-invalid            unknown, expired, spent, of another order or another caller
--- voided                   this attempt was abandoned before this call arrived
+-- ARGV
+--   id            the order's id, as it stands in the indexes
+--   attempt       who asks; the same attempt asking again gets the same answer
+--   lease_ms      how long the lease holds without renewal
+--   keep_ms       how long a record that is not final is kept
+--   fingerprints  what was asked, a digest per secret, comma-separated, the writing one first
+--   callers       who asked, likewise
+--   grant_from    states a claim may start from, comma-separated
+--   token         the presented token's hash, or empty
+--   token_until   ms since 1970: the token was free and has been bound to this order; else 0
+--   route
+--   key
+--   scope
+--   by
 --
--- Every check stands before the first write.
+-- Replies
+--   granted fence attempts from
+--       the lease is taken, the record says in_flight; from is the state it left
+--   found state fence stored status headers body lease_ms
+--       the order stands in that state; where a result is still to come, its settle will be
+--       published; one in flight shows no response
+--   lapsed fence
+--       in_flight, but its lease is gone: say so with lapse, then ask again
+--   mismatch state  same key, other request
+--   token-invalid   unknown, expired, spent, of another order or another caller
+--   voided          this attempt was abandoned, or another took its place, before this call arrived
 local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, attempt, lease_ms, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local fingerprints, callers, grant_from = ARGV[5], ARGV[6], ARGV[7]
@@ -31,7 +38,7 @@ local token_hash, token_until = ARGV[8], tonumber(ARGV[9])
 local route, key, scope, by = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'attempts', 'fingerprint', 'token',
-  'void', 'stored', 'status', 'headers', 'body', 'created', 'history')
+  'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited')
 local state, fence, attempts = r[1] or 'none', tonumber(r[2] or 0), tonumber(r[4] or 0)
 
 if r[7] and holds(r[7], attempt) then
@@ -42,14 +49,18 @@ end
 -- for only its answer allows that; so a lease that ran out meanwhile is taken anew.
 if state == 'in_flight' and r[3] == attempt then
   redis.call('SET', lease, attempt .. ':' .. text(fence), 'PX', lease_ms)
-  return {'granted', text(fence), text(attempts), state}
+  redis.call('PEXPIRE', record, 2 * lease_ms, 'GT')
+  return {'granted', text(fence), text(attempts), r[14] or 'none'}
 end
 
-if token_hash ~= '' and r[6] ~= token_hash then
+local tokens = r[6] or ''
+local new_token = token_hash ~= '' and not holds(tokens, token_hash)
+if new_token then
   local t = redis.call('HMGET', token, 'caller', 'order', 'spent')
   if t[1] then
     if not holds(callers, t[1]) or t[2] ~= id or t[3] then return {'token-invalid'} end
-  elseif token_until <= 0 then
+  -- Past its time the mark that it was spent would vanish as soon as it is made.
+  elseif token_until <= now_ms() then
     return {'token-invalid'}
   end
 end
@@ -58,16 +69,20 @@ if state ~= 'none' and r[5] and not holds(fingerprints, r[5]) then
   return {'mismatch', state}
 end
 
-if not holds(grant_from, state) then
+-- An attempt that has ended does not begin again: this is an old copy of its claim.
+if r[3] == attempt or not holds(grant_from, state) then
   local held = 0
   if state == 'in_flight' then
     held = redis.call('PTTL', lease)
     if held < 0 then return {'lapsed', text(fence)} end
   end
-  if state == 'in_flight' or state == 'unknown' or state == 'cancelling' then
+  if not r[15] and (state == 'in_flight' or state == 'unknown' or state == 'cancelling') then
     redis.call('HSET', record, 'waited', '1')
   end
-  return {'found', state, text(fence), r[8] or '', r[9] or '', r[10] or '', r[11] or '', text(held)}
+  if state == 'in_flight' then
+    return {'found', state, text(fence), '', '', '', '', text(held)}
+  end
+  return {'found', state, text(fence), r[8] or '', r[9] or '', r[10] or '', r[11] or '', '0'}
 end
 
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,
@@ -78,19 +93,22 @@ if not redis.call('SET', lease, owner, 'NX', 'PX', lease_ms) then
 end
 local now = now_ms()
 fence, attempts = fence + 1, attempts + 1
-if token_hash ~= '' and r[6] ~= token_hash then
+if new_token then
   redis.call('HSET', token, 'caller', string.match(callers, '[^,]*'), 'order', id, 'spent', attempt)
   if token_until > 0 then redis.call('PEXPIREAT', token, token_until) end
+  tokens = with(tokens, token_hash)
 end
+-- What the attempt before left (its response, and that it may have happened) stays until this one
+-- is settled: abandoned, it changes nothing. Late copies of the other's claim are refused.
 if state == 'unknown' then
   redis.call('ZREM', unknown, id)
-  redis.call('HDEL', record, 'stored', 'status', 'headers', 'body')
+  if r[3] then redis.call('HSET', record, 'void', with(r[7], r[3])) end
 end
 redis.call('HSET', record, 'v', '1', 'state', 'in_flight', 'fence', text(fence), 'attempt', attempt,
-  'attempts', text(attempts), 'fingerprint', string.match(fingerprints, '[^,]*'),
-  'caller', string.match(callers, '[^,]*'), 'token', token_hash ~= '' and token_hash or (r[6] or ''),
-  'route', route, 'key', key, 'scope', scope, 'created', r[12] or text(now), 'updated', text(now),
+  'attempts', text(attempts), 'from', state, 'fingerprint', string.match(fingerprints, '[^,]*'),
+  'caller', string.match(callers, '[^,]*'), 'token', tokens, 'route', route, 'key', key,
+  'scope', scope, 'created', r[12] or text(now), 'updated', text(now),
   'history', noted(r[13], now, state, 'in_flight', by, 'claimed'))
-redis.call('PEXPIRE', record, keep_ms)
+redis.call('PEXPIRE', record, math.max(keep_ms, 2 * lease_ms))
 redis.call('ZADD', due, text(now + lease_ms), id)
 return {'granted', text(fence), text(attempts), state}

@@ -1,4 +1,4 @@
--- Prepended to every script, below its first line. Two helpers, no decisions.
+-- Prepended to every script, below its first line. Words, not decisions.
 
 -- Milliseconds since 1970 by Redis' own clock: one clock judges every lease.
 local function now_ms()
@@ -28,4 +28,11 @@ end
 -- Whether a comma-separated list holds a word.
 local function holds(list, word)
   return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
+end
+
+-- A comma-separated list of equally long words with one more, the newest first: at most 32.
+local LIST_WORDS = 32
+local function with(list, word)
+  if not list or list == '' then return word end
+  return string.sub(word .. ',' .. list, 1, LIST_WORDS * (#word + 1) - 1)
 end

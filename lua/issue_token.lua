@@ -3,12 +3,15 @@
 -- order.
 --
 -- KEYS token
--- ARGV caller  digest of the caller's headers
---      route   the route it is good for
---      order   the order's id, or empty: the first order that presents it
---      ttl_ms  how long it is good
 --
--- issued until   ms since 1970; an earlier copy of this call gives the same answer
+-- ARGV
+--   caller  digest of the caller's headers
+--   route   the route it is good for
+--   order   the order's id, or empty: the first order that presents it
+--   ttl_ms  how long it is good
+--
+-- Replies
+--   issued until  ms since 1970; an earlier copy of this call gives the same answer
 local token = KEYS[1]
 local caller, route, order, ttl_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 

@@ -3,21 +3,26 @@
 -- service, so it is never run again on that account (no-silent-rerun).
 --
 -- KEYS record lease due unknown
--- ARGV id
---      fence    the fence that was seen without a lease, or empty for any
---      keep_ms  how long the record is kept from now
---      channel  where it is announced to those who wait
---      by
 --
--- lapsed fence    the order is unknown now
--- held lease_ms   the lease stands; its next due time is when it would run out
--- moved state     the order is not in flight (any more)
+-- ARGV
+--   id
+--   fence    the fence that was seen without a lease, or empty for any
+--   keep_ms  how long the record is kept from now at the least
+--   channel  where it is announced to those who wait
+--   by
+--
+-- Replies
+--   lapsed fence   the order is unknown now
+--   held lease_ms  the lease stands; its next due time is when it would run out
+--   moved state    the order is not in flight, or under another fence; one whose record has expired
+--                  is struck from the indexes
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, fence, keep_ms, channel, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'waited', 'history')
 if r[1] ~= 'in_flight' or (fence ~= '' and r[2] ~= fence) then
   if r[1] ~= 'in_flight' then redis.call('ZREM', due, id) end
+  if not r[1] then redis.call('ZREM', unknown, id) end
   return {'moved', r[1] or 'none'}
 end
 local now = now_ms()
@@ -28,7 +33,7 @@ if held >= 0 then
 end
 redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
   'history', noted(r[4], now, 'in_flight', 'unknown', by, 'lease lost'))
-redis.call('PEXPIRE', record, keep_ms)
+redis.call('PEXPIRE', record, keep_ms, 'GT')
 redis.call('ZREM', due, id)
 redis.call('ZADD', unknown, 'NX', text(now), id)
 if r[3] then

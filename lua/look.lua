@@ -3,8 +3,9 @@
 --
 -- KEYS record lease
 --
--- order now expires_ms lease_ms then the record's fields, name and value in turn
--- absent
+-- Replies
+--   order now expires_ms lease_ms ...  then the record's fields, name and value in turn
+--   absent
 local record, lease = KEYS[1], KEYS[2]
 
 local all = redis.call('HGETALL', record)

@@ -1,14 +1,20 @@
-#!lua
+#!lua flags=allow-oom
 -- renew: hold the lease for longer, if it is still this attempt's to hold.
 --
--- KEYS record lease
--- ARGV attempt fence
---      lease_ms  how long the lease holds from now
+-- A full Redis must not make orders unknown: this script may write past maxmemory.
 --
--- renewed     the lease was held and holds again
--- regained    it had run out, but nobody had noticed: the record still names this attempt, so it
---             is taken anew
--- lost state  the order moved on; the attempt goes on, its outcome decides
+-- KEYS record lease
+--
+-- ARGV
+--   attempt
+--   fence
+--   lease_ms  how long the lease holds from now; the record is kept for twice as long at least
+--
+-- Replies
+--   renewed     the lease was held and holds again
+--   regained    it had run out, but nobody had noticed: the record still names this attempt, so
+--               it is taken anew
+--   lost state  the order moved on; the attempt goes on, its outcome decides
 local record, lease = KEYS[1], KEYS[2]
 local attempt, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -22,4 +28,8 @@ if holder and holder ~= owner then
   return {'lost', r[1]}
 end
 redis.call('SET', lease, owner, 'PX', lease_ms)
-return {holder and 'renewed' or 'regained'}
+redis.call('PEXPIRE', record, 2 * lease_ms, 'GT')
+if not holder then
+  return {'regained'}
+end
+return {'renewed'}

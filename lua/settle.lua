@@ -4,19 +4,27 @@
 -- A full Redis must not lose an outcome: this script may write past maxmemory.
 --
 -- KEYS record lease due unknown
--- ARGV id attempt fence
---      to        the state the attempt ended in
---      from      states it may leave, comma-separated (the transition table is Rust's)
---      keep_ms   how long the record is kept from now
---      stored    yes: the response follows; large: it was too large to store; no: there is none
---      status headers body
---      channel   where a settle is announced to those who wait
---      by why
 --
--- settled            written, or an earlier copy of this call wrote it
--- fenced fence       another attempt holds a newer fence; nothing was written
--- refused state      the order's state does not allow it; nothing was written
--- gone               there is no such record
+-- ARGV
+--   id
+--   attempt
+--   fence
+--   to       the state the attempt ended in
+--   from     states it may leave, comma-separated (the transition table is Rust's)
+--   keep_ms  how long the record is kept from now
+--   stored   yes: the response follows; large: it was too large to store; no: there is none
+--   status
+--   headers
+--   body
+--   channel  where a settle is announced to those who wait
+--   by
+--   why
+--
+-- Replies
+--   settled        written, or an earlier copy of this call wrote it
+--   fenced fence   the order is another attempt's, under this fence; nothing was written
+--   refused state  the order's state does not allow it; nothing was written
+--   gone           there is no such record
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
@@ -47,9 +55,8 @@ if to == 'unknown' then
 elseif r[1] == 'unknown' then
   redis.call('ZREM', unknown, id)
 end
-if redis.call('GET', lease) == attempt .. ':' .. fence then
-  redis.call('DEL', lease)
-end
+-- Nobody's but this attempt's: whoever takes a lease writes its name into the record.
+redis.call('DEL', lease)
 if r[5] then
   redis.call('HDEL', record, 'waited')
   redis.call('PUBLISH', channel, id)

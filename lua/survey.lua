@@ -2,10 +2,15 @@
 -- survey: what is open in one partition. Writes nothing.
 --
 -- KEYS due unknown
--- ARGV limit  how many due orders at the most
 --
--- survey now in_flight unknown oldest_unknown_since then the ids of orders whose lease should have
---        run out; the times are ms since 1970, the oldest is 0 where nothing is unknown
+-- ARGV
+--   limit  how many due orders at the most
+--
+-- Replies
+--   survey now in_flight unknown oldest_unknown_since ...
+--       then the ids of orders that lapse should look at: those whose lease should have run out,
+--       and the one that has been unknown longest, whose record may have expired; the times are
+--       ms since 1970, the oldest is 0 where nothing is unknown
 local due, unknown = KEYS[1], KEYS[2]
 local limit = tonumber(ARGV[1])
 
@@ -16,4 +21,5 @@ local reply = {'survey', text(now), text(redis.call('ZCARD', due)), text(redis.c
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limit)) do
   reply[#reply + 1] = id
 end
+reply[#reply + 1] = oldest[1]
 return reply

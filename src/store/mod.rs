@@ -115,8 +115,8 @@ impl Store {
         Reply::open(script, answer?)
     }
 
-    /// Runs a script on a connection of its own and waits until enough replicas have what it
-    /// wrote.
+    /// Runs the claim on a connection of its own; one that was granted waits until enough replicas
+    /// have what it wrote.
     async fn run_confirmed(
         &self,
         pool: &deadpool_redis::Pool,
@@ -147,6 +147,9 @@ impl Store {
         let mut command = script.by_text(keys);
         arguments(&mut command);
         let value = link::said(connection.send_packed_command(&command).await?)?;
+        if !is_granted(&value) {
+            return Ok(value);
+        }
         let wanted = self.config.wait_replicas;
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted).arg(self.config.wait_timeout.as_millis() as u64);
@@ -159,6 +162,12 @@ impl Store {
             _ => Err(StoreError::Protocol { script: "WAIT", reply: "not a number".into() }),
         }
     }
+}
+
+/// Whether something will be sent upstream on the strength of this reply.
+fn is_granted(reply: &Value) -> bool {
+    matches!(reply, Value::Array(values)
+        if values.first() == Some(&Value::BulkString(b"granted".to_vec())))
 }
 
 /// How many claims may wait for replicas at once, per thread.

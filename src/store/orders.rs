@@ -49,7 +49,7 @@ pub enum Claim {
         fence: u64,
         /// How many attempts the order has had, this one counted.
         attempts: u64,
-        /// The state it left; in flight when it was this very attempt and its answer was lost.
+        /// The state it left.
         from: State,
     },
     /// The order stands in another state.
@@ -63,7 +63,7 @@ pub enum Claim {
     Mismatch(State),
     /// Unknown, expired, spent, of another order or another caller.
     TokenInvalid,
-    /// This attempt was abandoned before its claim arrived.
+    /// This attempt was abandoned, or another took its place, before its claim arrived.
     Voided,
 }
 
@@ -102,7 +102,7 @@ pub struct Settlement<'a> {
 pub enum Settle {
     /// Written.
     Settled,
-    /// Another attempt holds this newer fence; nothing was written.
+    /// The order is another attempt's, under this fence; nothing was written.
     Fenced(u64),
     /// The order stands in this state, which does not allow it; nothing was written.
     Refused(State),
@@ -113,8 +113,8 @@ pub enum Settle {
 /// What an abandon found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Abandon {
-    /// The claim is given back.
-    Abandoned,
+    /// The claim is given back; where the order stands now.
+    Abandoned(State),
     /// There was no claim; should it still arrive, it is refused.
     Voided,
     /// The order has moved on, to this state.
@@ -128,7 +128,7 @@ pub enum Lapse {
     Lapsed(u64),
     /// The lease stands for this long yet.
     Held(Duration),
-    /// The order is not in flight.
+    /// The order is not in flight, or under another fence.
     Moved(State),
 }
 
@@ -281,9 +281,10 @@ impl Store {
         let hash = token.map_or("", |token| token.hash.as_str());
         let token = self.names.token(order.partition, hash);
         let due = self.names.due(order.partition);
+        let unknown = self.names.unknown(order.partition);
         let channel = self.names.settled_channel();
         let (word, mut reply) = self
-            .run(&script::ABANDON, &[&record, &lease, &token, &due], |command| {
+            .run(&script::ABANDON, &[&record, &lease, &token, &due, &unknown], |command| {
                 command
                     .arg(&*order.id)
                     .arg(attempt.as_str())
@@ -294,7 +295,7 @@ impl Store {
             })
             .await?;
         Ok(match word.as_str() {
-            "abandoned" => Abandon::Abandoned,
+            "abandoned" => Abandon::Abandoned(record::state(&mut reply)?),
             "voided" => Abandon::Voided,
             "refused" => Abandon::Refused(record::state(&mut reply)?),
             other => return Err(reply.unknown(other)),
@@ -333,7 +334,11 @@ impl Store {
     }
 }
 
+/// A hundred years: Redis refuses a TTL that ends after its clock does, and it would do so in the
+/// middle of a script.
+const LONGEST_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
 /// Whole milliseconds, at least one: Redis refuses a TTL of zero.
 pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST_MS)
 }

@@ -20,7 +20,7 @@ pub struct Found {
     pub state: State,
     /// Its fence.
     pub fence: u64,
-    /// What its record holds of a response.
+    /// What its record holds of a response; nothing while it is in flight.
     pub kept: Kept,
     /// How long its lease holds; zero unless in flight.
     pub lease: Duration,
@@ -52,7 +52,7 @@ pub struct Record {
     pub updated: Option<SystemTime>,
     /// When Redis forgets it.
     pub expires: Option<SystemTime>,
-    /// What it holds of a response.
+    /// What it holds of a response; nothing while it is in flight.
     pub kept: Kept,
     /// Its transitions, oldest first.
     pub history: Vec<Transition>,
@@ -190,22 +190,15 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
             .map(|value| String::from_utf8_lossy(value).into_owned())
             .unwrap_or_default()
     };
-    let Some(state) = State::from_word(&text("state")) else {
-        return Ok(None);
+    let state = match State::from_word(&text("state")) {
+        Some(State::InFlight) if lease < 0 => State::Unknown,
+        Some(state) => state,
+        None => return Ok(None),
     };
-    Ok(Some(Record {
-        id: id.to_owned(),
-        route: text("route"),
-        key: text("key"),
-        scope: text("scope"),
-        state: if state == State::InFlight && lease < 0 { State::Unknown } else { state },
-        fence: text("fence").parse().unwrap_or_default(),
-        attempts: text("attempts").parse().unwrap_or_default(),
-        caller: text("caller"),
-        created: time(&text("created")),
-        updated: time(&text("updated")),
-        expires: (expires >= 0).then(|| at(now + expires.unsigned_abs())),
-        kept: kept(
+    let kept = match state {
+        // There may be one of the attempt before.
+        State::InFlight => Kept::Nothing,
+        _ => kept(
             &text("stored"),
             &text("status"),
             fields.get("headers").map_or(&[], Vec::as_slice),
@@ -213,6 +206,20 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
             id,
             secrets,
         ),
+    };
+    Ok(Some(Record {
+        id: id.to_owned(),
+        route: text("route"),
+        key: text("key"),
+        scope: text("scope"),
+        state,
+        fence: text("fence").parse().unwrap_or_default(),
+        attempts: text("attempts").parse().unwrap_or_default(),
+        caller: text("caller"),
+        created: time(&text("created")),
+        updated: time(&text("updated")),
+        expires: (expires >= 0).then(|| at(now + expires.unsigned_abs())),
+        kept,
         history: text("history").lines().filter_map(transition).collect(),
     }))
 }

@@ -4,7 +4,7 @@ use super::error::StoreError;
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
 
-/// Two helpers every script begins with.
+/// What every script begins with.
 const COMMON: &str = include_str!("../../lua/common.lua");
 
 /// One script and what its header promises.

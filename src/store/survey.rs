@@ -18,7 +18,8 @@ pub struct Survey {
     pub unknown: u64,
     /// How long the oldest of them has been.
     pub oldest_unknown: Option<Duration>,
-    /// Ids of orders in flight whose lease should have run out.
+    /// Ids of orders that [`Store::lapse`] should look at: those whose lease should have run out,
+    /// and the one that has been unknown longest, whose record may have expired.
     pub due: Vec<String>,
 }
 
@@ -32,7 +33,7 @@ pub struct Page {
 }
 
 impl Store {
-    /// What is open in one partition, and at most `limit` of its due orders.
+    /// What is open in one partition; `limit` bounds how many leases that ran out are told of.
     ///
     /// # Errors
     /// When Redis cannot be asked.
@@ -43,8 +44,9 @@ impl Store {
                 command.arg(limit);
             })
             .await?;
-        if word != "survey" {
-            return Err(reply.unknown(&word));
+        match word.as_str() {
+            "survey" => {}
+            other => return Err(reply.unknown(other)),
         }
         let now: u64 = reply.number()?;
         let (in_flight, unknown) = (reply.number()?, reply.number()?);

@@ -1,0 +1,364 @@
+//! A store on a Redis of its own, one order, and attempts that go by letters.
+
+use crate::support::redis::Redis;
+use onceward::model::identity::{AttemptId, AttemptIds, Order, Partition};
+use onceward::model::key::Key;
+use onceward::model::order::State;
+use onceward::model::response::{Kept, StoredResponse};
+use onceward::model::seal::Secrets;
+use onceward::model::token::{Token, TokenFor};
+use onceward::store::link::Link;
+use onceward::store::orders::{
+    Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
+};
+use onceward::store::record::Record;
+use onceward::store::{Config, Store, StoreError, StoreMetrics};
+use prometheus_client::registry::Registry;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long leases hold, open records are kept, final ones are, and tokens are good: all different.
+pub const LEASE: Duration = Duration::from_secs(30);
+pub const KEEP: Duration = Duration::from_secs(3600);
+pub const FINAL: Duration = Duration::from_secs(600);
+pub const GOOD: Duration = Duration::from_secs(900);
+
+/// What Redis and the store are set up with.
+pub const NAMESPACE: &str = "test";
+pub const BY: &str = "replica-1";
+
+/// What the first caller asks, and who it is.
+pub const PAYLOAD: &str = "payload";
+pub const CALLER: &str = "caller";
+
+pub struct Bench {
+    pub redis: Redis,
+    pub store: Arc<Store>,
+    pub order: Order,
+    ids: AttemptIds,
+    named: Mutex<HashMap<String, AttemptId>>,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench::on(Redis::start())
+    }
+
+    pub fn on(redis: Redis) -> Bench {
+        let store = Arc::new(store(&redis, |_| {}));
+        Bench {
+            redis,
+            store,
+            order: order("2024-0001"),
+            ids: AttemptIds::new().unwrap(),
+            named: Mutex::default(),
+        }
+    }
+
+    /// The attempt of that letter.
+    pub fn attempt(&self, who: &str) -> AttemptId {
+        let mut named = self.named.lock().unwrap();
+        let named = named.entry(who.to_owned());
+        named.or_insert_with(|| self.ids.next()).clone()
+    }
+
+    /// A claim in the making.
+    pub fn ask(&self, who: &str) -> Ask<'_> {
+        Ask {
+            store: &self.store,
+            order: self.order.clone(),
+            attempt: self.attempt(who),
+            lease: LEASE,
+            keep: KEEP,
+            payload: PAYLOAD.to_owned(),
+            callers: CALLER.to_owned(),
+            from: &[State::None],
+            token: None,
+        }
+    }
+
+    pub async fn claim(&self, who: &str) -> Claim {
+        self.ask(who).claim().await
+    }
+
+    /// A claim under the policy `retry`.
+    pub async fn retry(&self, who: &str) -> Claim {
+        let from = &[State::None, State::Unknown];
+        self.ask(who).from(from).claim().await
+    }
+
+    pub async fn renew(&self, who: &str, fence: u64) -> Renewal {
+        let attempt = self.attempt(who);
+        let renewed = self.store.renew(&self.order, &attempt, fence, LEASE);
+        renewed.await.unwrap()
+    }
+
+    pub async fn settle(&self, who: &str, fence: u64, to: State) -> Settle {
+        self.settle_with(who, fence, to, &answer(200, b"paid")).await
+    }
+
+    pub async fn settle_with(&self, who: &str, fence: u64, to: State, kept: &Kept) -> Settle {
+        self.try_settle(who, fence, to, kept).await.unwrap()
+    }
+
+    pub async fn try_settle(
+        &self,
+        who: &str,
+        fence: u64,
+        to: State,
+        kept: &Kept,
+    ) -> Result<Settle, StoreError> {
+        let settlement = Settlement {
+            order: &self.order,
+            attempt: &self.attempt(who),
+            fence,
+            to,
+            keep: FINAL,
+            kept,
+            why: "upstream said so",
+        };
+        self.store.settle(&settlement).await
+    }
+
+    pub async fn abandon(&self, who: &str) -> Abandon {
+        self.abandon_with(who, None).await
+    }
+
+    pub async fn abandon_with(&self, who: &str, token: Option<&SpentToken>) -> Abandon {
+        let attempt = self.attempt(who);
+        let abandoned = self.store.abandon(&self.order, &attempt, token, FINAL, "nothing was sent");
+        abandoned.await.unwrap()
+    }
+
+    pub async fn lapse(&self, fence: Option<u64>) -> Lapse {
+        let (partition, id) = (self.order.partition, &self.order.id);
+        self.store.lapse(partition, id, fence, KEEP).await.unwrap()
+    }
+
+    pub async fn look(&self) -> Record {
+        let record = self.store.look(&self.order).await.unwrap();
+        record.expect("a record")
+    }
+
+    /// A token for this order alone.
+    pub async fn token(&self) -> Token {
+        self.issued(Token::draw(Some(self.order.clone())).unwrap()).await
+    }
+
+    /// A token for the first order that presents it.
+    pub async fn free_token(&self) -> Token {
+        self.issued(Token::draw(None).unwrap()).await
+    }
+
+    async fn issued(&self, token: Token) -> Token {
+        let issued = self.store.issue_token(&token, CALLER, "pay", GOOD);
+        issued.await.unwrap();
+        token
+    }
+
+    /// Binds a free token as `callers`; when it runs out.
+    pub async fn bind(&self, token: &Token, callers: &str, order: &Order) -> Option<u64> {
+        let name = (kept_in(token), token.hash());
+        self.store.bind_token(name, callers, order).await.unwrap()
+    }
+
+    /// As if the lease had run out: to a script it is the same.
+    pub fn lose_lease(&self) {
+        self.redis.command(&["DEL", &self.lease()]);
+    }
+
+    /// As if the record had expired.
+    pub fn lose_record(&self) {
+        self.redis.command(&["DEL", &self.record()]);
+    }
+
+    pub fn record(&self) -> String {
+        self.store.names().record(&self.order)
+    }
+
+    pub fn lease(&self) -> String {
+        self.store.names().lease(&self.order)
+    }
+
+    pub fn due(&self) -> String {
+        self.store.names().due(self.order.partition)
+    }
+
+    pub fn unknown(&self) -> String {
+        self.store.names().unknown(self.order.partition)
+    }
+
+    /// What the record says in one field; empty where it has none.
+    pub fn field(&self, name: &str) -> String {
+        self.redis.command(&["HGET", &self.record(), name])
+    }
+
+    /// How long a key is kept yet, in ms; negative when it is not there.
+    pub fn ttl(&self, name: &str) -> i64 {
+        self.redis.command(&["PTTL", name]).parse().unwrap()
+    }
+
+    /// Whether a key is kept as long as was asked, but for the time this test takes.
+    pub fn assert_kept(&self, name: &str, asked: Duration) {
+        let asked = i64::try_from(asked.as_millis()).unwrap();
+        let left = self.ttl(name);
+        assert!((asked - 20_000..=asked).contains(&left), "{name}: {left}");
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.redis.command(&["EXISTS", name]) == "1"
+    }
+
+    /// The ids in an index, oldest first.
+    pub fn indexed(&self, index: &str) -> Vec<String> {
+        let ids = self.redis.command(&["ZRANGE", index, "0", "-1"]);
+        ids.lines().map(str::to_owned).collect()
+    }
+
+    /// Every name in Redis.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.redis.command(&["KEYS", "*"]);
+        names.lines().map(str::to_owned).collect()
+    }
+
+    /// Counts what was ever written.
+    pub fn writes(&self) -> u64 {
+        let info = self.redis.command(&["INFO", "persistence"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+        line.unwrap().trim().parse().unwrap()
+    }
+}
+
+/// A claim in the making.
+#[derive(Clone)]
+pub struct Ask<'a> {
+    store: &'a Store,
+    order: Order,
+    attempt: AttemptId,
+    lease: Duration,
+    keep: Duration,
+    payload: String,
+    callers: String,
+    from: &'static [State],
+    token: Option<SpentToken>,
+}
+
+impl<'a> Ask<'a> {
+    pub fn through(mut self, store: &'a Store) -> Ask<'a> {
+        self.store = store;
+        self
+    }
+
+    pub fn order(mut self, order: Order) -> Ask<'a> {
+        self.order = order;
+        self
+    }
+
+    pub fn lease(mut self, lease: Duration) -> Ask<'a> {
+        self.lease = lease;
+        self
+    }
+
+    pub fn keep(mut self, keep: Duration) -> Ask<'a> {
+        self.keep = keep;
+        self
+    }
+
+    pub fn payload(mut self, payload: &str) -> Ask<'a> {
+        self.payload = payload.to_owned();
+        self
+    }
+
+    pub fn callers(mut self, callers: &str) -> Ask<'a> {
+        self.callers = callers.to_owned();
+        self
+    }
+
+    pub fn from(mut self, from: &'static [State]) -> Ask<'a> {
+        self.from = from;
+        self
+    }
+
+    pub fn token(mut self, token: SpentToken) -> Ask<'a> {
+        self.token = Some(token);
+        self
+    }
+
+    pub async fn claim(&self) -> Claim {
+        self.try_claim().await.unwrap()
+    }
+
+    pub async fn try_claim(&self) -> Result<Claim, StoreError> {
+        let ask = ClaimAsk {
+            order: &self.order,
+            attempt: &self.attempt,
+            lease: self.lease,
+            keep: self.keep,
+            fingerprints: &self.payload,
+            callers: &self.callers,
+            grant_from: self.from,
+            token: self.token.as_ref(),
+        };
+        self.store.claim(&ask).await
+    }
+}
+
+/// A store with a connection of its own, its settings changed by `change`.
+pub fn store(redis: &Redis, change: impl FnOnce(&mut Config)) -> Store {
+    let mut config = Config {
+        url: redis.url(),
+        timeout: crate::support::PATIENCE,
+        namespace: NAMESPACE.into(),
+        wait_replicas: 0,
+        wait_timeout: Duration::from_millis(10),
+        by: BY.into(),
+        secrets: Arc::new(Secrets::none()),
+    };
+    change(&mut config);
+    let client = redis::Client::open(config.url.as_str()).unwrap();
+    let link = Arc::new(Link::new(client, config.timeout));
+    Store::new(config, link, StoreMetrics::new(&mut Registry::default())).unwrap()
+}
+
+pub fn order(key: &str) -> Order {
+    Order::new("pay".into(), "tenant", Key::from_text(key).unwrap())
+}
+
+/// The partition a free token is kept in.
+pub fn kept_in(token: &Token) -> Partition {
+    match token.good_for() {
+        TokenFor::Any(partition) => *partition,
+        TokenFor::Order(order) => order.partition,
+    }
+}
+
+/// The token as a claim spends it; `until` is 0 for one issued for its order.
+pub fn spent(token: &Token, until: u64) -> SpentToken {
+    SpentToken { hash: token.hash().to_owned(), until }
+}
+
+/// A response with one header and this body.
+pub fn answer(status: u16, body: &[u8]) -> Kept {
+    let mut headers = hyper::HeaderMap::new();
+    headers.insert("x-channel", "alipay".parse().unwrap());
+    Kept::Response(StoredResponse {
+        status: status.try_into().unwrap(),
+        headers,
+        body: body.to_vec().into(),
+    })
+}
+
+/// A claim that was granted.
+pub fn granted(fence: u64, from: State) -> Claim {
+    Claim::Granted { fence, attempts: fence, from }
+}
+
+/// The state a claim found, and what is stored.
+#[track_caller]
+pub fn found(claim: Claim) -> (State, Kept) {
+    match claim {
+        Claim::Found(found) => (found.state, found.kept),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,220 @@
+//! A header is a contract: held against its body, against Rust, and against what goes over the wire.
+
+use super::bench::{BY, Bench, CALLER, FINAL, GOOD, KEEP, LEASE, NAMESPACE, PAYLOAD, spent};
+use super::header::{Header, SOURCES, matched, numbers, replies};
+use super::tour;
+use onceward::model::order::State::Succeeded;
+use onceward::store::script;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The Rust side, as it is written.
+const RUST: [&str; 4] = [
+    include_str!("../../src/store/orders.rs"),
+    include_str!("../../src/store/record.rs"),
+    include_str!("../../src/store/survey.rs"),
+    include_str!("../../src/store/tokens.rs"),
+];
+
+#[test]
+fn every_file_is_a_script_and_no_script_is_without_a_file() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/lua");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.strip_suffix(".lua").unwrap().to_owned()
+    });
+    let files: BTreeSet<_> = files.filter(|name| name != "common").collect();
+    let scripts: BTreeSet<_> = script::all().iter().map(|s| s.name.to_owned()).collect();
+    let read: BTreeSet<_> = SOURCES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(files, scripts);
+    assert_eq!(files, read);
+}
+
+#[test]
+fn a_header_lists_the_keys_and_arguments_its_body_reads() {
+    for (script, source) in SOURCES {
+        let header = Header::of(script);
+        let all = |listed: &[String]| (1..=listed.len()).collect::<Vec<_>>();
+        assert_eq!(numbers(source, "KEYS"), all(&header.keys), "{script}");
+        assert_eq!(numbers(source, "ARGV"), all(&header.arguments), "{script}");
+        assert!(!header.keys.is_empty(), "{script}");
+    }
+}
+
+#[test]
+fn a_body_gives_exactly_the_replies_its_header_lists() {
+    for (script, source) in SOURCES {
+        let written: BTreeSet<_> = replies(source).into_iter().collect();
+        let listed: BTreeSet<_> = Header::of(script).replies.into_iter().collect();
+        assert_eq!(written, listed, "{script}");
+    }
+}
+
+#[test]
+fn rust_tells_apart_exactly_the_words_a_header_lists() {
+    let rust = RUST.concat();
+    for (script, _) in SOURCES {
+        let known: BTreeSet<_> = matched(script, &rust).into_iter().collect();
+        let listed: BTreeSet<_> = Header::of(script).replies.into_keys().collect();
+        assert_eq!(known, listed, "{script}");
+    }
+}
+
+#[tokio::test]
+async fn every_reply_a_header_lists_is_given() {
+    let given = tour::every_reply(&Bench::new()).await;
+    let given: BTreeSet<_> =
+        given.into_iter().map(|(script, word)| (script, word.to_owned())).collect();
+    let listed = SOURCES.iter().flat_map(|(script, _)| {
+        let words = Header::of(script).replies.into_keys();
+        words.map(|word| (*script, word))
+    });
+    assert_eq!(given, listed.collect());
+}
+
+/// A script call as Redis saw it.
+struct Call {
+    keys: Vec<String>,
+    arguments: Vec<String>,
+}
+
+/// The calls in Redis' slow log, oldest first: everything is slow to it here.
+fn calls(bench: &Bench) -> Vec<Call> {
+    let client = redis::Client::open(bench.redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    type Entry = (u64, u64, u64, Vec<Vec<u8>>, String, String);
+    let mut entries = redis::cmd("SLOWLOG");
+    let entries: Vec<Entry> = entries.arg("GET").arg(-1).query(&mut connection).unwrap();
+    let mut calls = Vec::new();
+    for (_, _, _, command, _, _) in entries.into_iter().rev() {
+        let words = command.iter().map(|w| String::from_utf8_lossy(w).into_owned());
+        let mut words: Vec<_> = words.collect();
+        if words[0] != "EVALSHA" {
+            continue;
+        }
+        let count: usize = words[2].parse().unwrap();
+        let arguments = words.split_off(3 + count);
+        let keys = words.split_off(3);
+        calls.push(Call { keys, arguments });
+    }
+    calls
+}
+
+/// From now on Redis writes down every command.
+fn watch(bench: &Bench) {
+    bench.redis.command(&["CONFIG", "SET", "slowlog-max-len", "1000"]);
+    bench.redis.command(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
+    bench.redis.command(&["SLOWLOG", "RESET"]);
+}
+
+#[tokio::test]
+async fn rust_sends_what_a_header_lists_in_its_order() {
+    let bench = Bench::new();
+    // Every script is loaded before one is watched.
+    tour::every_reply(&bench).await;
+    bench.redis.command(&["FLUSHDB"]);
+    watch(&bench);
+    let token = bench.token().await;
+    let free = bench.free_token().await;
+    let until = bench.bind(&free, CALLER, &bench.order).await.unwrap();
+    let ask = bench.ask("A").token(spent(&free, until));
+    ask.claim().await;
+    bench.renew("A", 1).await;
+    bench.lapse(Some(1)).await;
+    bench.settle("A", 1, Succeeded).await;
+    bench.abandon_with("A", Some(&spent(&token, 0))).await;
+    bench.look().await;
+    bench.store.survey(bench.order.partition, 7).await.unwrap();
+
+    let calls = calls(&bench);
+    let order = [
+        "issue_token",
+        "issue_token",
+        "bind_token",
+        "claim",
+        "renew",
+        "lapse",
+        "settle",
+        "abandon",
+        "look",
+        "survey",
+    ];
+    assert_eq!(calls.len(), order.len());
+    for (script, call) in order.into_iter().zip(calls) {
+        check_keys(&bench, script, &call.keys);
+        let header = Header::of(script);
+        assert_eq!(header.arguments.len(), call.arguments.len(), "{script}");
+        let expected = expected(&bench, script, &free, until);
+        for (argument, sent) in header.arguments.iter().zip(&call.arguments) {
+            let expected = &expected[argument.as_str()];
+            assert!(expected.contains(sent), "{script}: {argument} is {sent}");
+        }
+    }
+}
+
+/// Each key is of the kind its header calls it, in the order's partition where it must be.
+fn check_keys(bench: &Bench, script: &str, keys: &[String]) {
+    let header = Header::of(script);
+    assert_eq!(header.keys.len(), keys.len(), "{script}");
+    for (listed, name) in header.keys.iter().zip(keys) {
+        let kind = if listed == "record" { "order" } else { listed };
+        assert_eq!(name.split(':').nth(2), Some(kind), "{script}: {name}");
+        let home = format!("{NAMESPACE}:{{{}}}:", bench.order.partition);
+        let alone = script.ends_with("_token");
+        assert!(alone || name.starts_with(&home), "{script}: {name}");
+    }
+}
+
+/// What an argument of that name may be, in any script of this test.
+fn expected(
+    bench: &Bench,
+    script: &str,
+    free: &onceward::model::token::Token,
+    until: u64,
+) -> BTreeMap<&'static str, Vec<String>> {
+    let ms = |duration: Duration| duration.as_millis().to_string();
+    let text = |text: &str| vec![text.to_owned()];
+    let id = &*bench.order.id;
+    let keep = match script {
+        "settle" | "abandon" => ms(FINAL),
+        _ => ms(KEEP),
+    };
+    let orders = match script {
+        // One was issued for its order, one for any.
+        "issue_token" => vec![id.to_owned(), String::new()],
+        _ => text(id),
+    };
+    let why = match script {
+        "settle" => "upstream said so",
+        _ => "nothing was sent",
+    };
+    let from = onceward::model::order::words(Succeeded.entered_from());
+    BTreeMap::from([
+        ("id", text(id)),
+        ("attempt", text(bench.attempt("A").as_str())),
+        ("fence", text("1")),
+        ("lease_ms", vec![ms(LEASE)]),
+        ("keep_ms", vec![keep]),
+        ("ttl_ms", vec![ms(GOOD)]),
+        ("fingerprints", text(PAYLOAD)),
+        ("caller", text(CALLER)),
+        ("callers", text(CALLER)),
+        ("grant_from", text("none")),
+        ("token", text(free.hash())),
+        ("token_until", vec![until.to_string()]),
+        ("route", text("pay")),
+        ("order", orders),
+        ("key", text("2024-0001")),
+        ("scope", text("tenant")),
+        ("by", text(BY)),
+        ("to", text("succeeded")),
+        ("from", vec![from]),
+        ("stored", text("yes")),
+        ("status", text("200")),
+        ("headers", text("x-channel: alipay\r\n")),
+        ("body", text("paid")),
+        ("channel", vec![bench.store.names().settled_channel()]),
+        ("why", text(why)),
+        ("limit", text("7")),
+    ])
+}

@@ -1,0 +1,16 @@
+//! The scripts, each through its typed function and a real Redis.
+
+mod abandon;
+mod bench;
+mod claim;
+mod drift;
+mod header;
+mod lease;
+mod names;
+mod outage;
+mod rerun;
+mod response;
+mod settle;
+mod survey;
+mod token;
+mod tour;
