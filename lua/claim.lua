@@ -38,7 +38,7 @@ local token_hash, token_until = ARGV[8], tonumber(ARGV[9])
 local route, key, scope, by = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'attempts', 'fingerprint', 'token',
-  'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited')
+  'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited', 'caller')
 local state, fence, attempts = r[1] or 'none', tonumber(r[2] or 0), tonumber(r[4] or 0)
 
 if r[7] and holds(r[7], attempt) then
@@ -55,6 +55,9 @@ end
 
 local tokens = r[6] or ''
 local new_token = token_hash ~= '' and not holds(tokens, token_hash)
+if token_hash ~= '' and not new_token and not holds(callers, r[16] or '') then
+  return {'token-invalid'}
+end
 if new_token then
   local t = redis.call('HMGET', token, 'caller', 'order', 'spent')
   if t[1] then

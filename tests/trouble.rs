@@ -218,3 +218,18 @@ fn a_claim_waits_for_replicas_and_is_given_back_without_them() {
     until_paid(&onceward, "2");
     assert_eq!(upstream.calls(), 2);
 }
+
+#[test]
+fn an_unknown_order_is_not_forgotten_without_an_alarm() {
+    let (redis, upstream) = (Redis::start(), Upstream::acting(|_, _| Act::Reset));
+    let onceward = build(&redis, &upstream).set("UNKNOWN_TTL", "10s").start();
+    assert_eq!(Call::pay("1").send(onceward.address).state(), "unknown");
+    until("somebody is called", || {
+        onceward.metric(r#"onceward_alarms_total{kind="unknown-expiring"}"#) >= 1.0
+    });
+    // And what was forgotten is not counted for ever.
+    until("it is gone", || {
+        redis.command(&["KEYS", "*"]).is_empty()
+            && onceward.metric(r#"onceward_orders{state="unknown"}"#) == 0.0
+    });
+}

@@ -160,10 +160,11 @@ impl Guard {
         match self.store.abandon(&held.payment.order, held.attempt, token, keep, why).await {
             // Somebody noticed that the lease was gone, or the order moved on otherwise.
             Ok(Abandon::Refused(state)) => state,
-            Ok(Abandon::Abandoned | Abandon::Voided) => {
+            Ok(Abandon::Abandoned(state)) => {
                 self.metrics.abandoned.inc();
-                State::None
+                state
             }
+            Ok(Abandon::Voided) => State::None,
             Err(_) => {
                 self.take_back(held.payment, held.attempt, token);
                 State::Unknown

@@ -33,6 +33,17 @@ pub struct Page {
 }
 
 impl Store {
+    /// Whether anything is open in one partition: one cheap command, for most partitions are idle
+    /// most of the time.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn anything_open(&self, partition: Partition) -> Result<bool, StoreError> {
+        let mut exists = redis::cmd("EXISTS");
+        exists.arg(self.names.due(partition)).arg(self.names.unknown(partition));
+        Ok(self.send("exists", &exists).await? != Value::Int(0))
+    }
+
     /// What is open in one partition; `limit` bounds how many leases that ran out are told of.
     ///
     /// # Errors
@@ -75,7 +86,8 @@ impl Store {
         let mut page = Page { orders: Vec::new(), next: cursor };
         for _ in 0..STEPS {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(page.next).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(count);
+            let room = count.saturating_sub(page.orders.len()).max(1);
+            scan.arg(page.next).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(room);
             let (next, found) = scanned(self.send("scan", &scan).await?)?;
             page.next = next;
             for name in found {

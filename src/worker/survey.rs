@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// One look at one partition. All of them take 5 s and cost Redis 13 commands a second.
 const STEP: Duration = Duration::from_millis(5000 / PARTITIONS as u64);
 
+/// The part of UNKNOWN_TTL after which somebody is called, for the last time.
+const LAST_CALL: f64 = 0.9;
+
 /// Orders taken from one partition at a time.
 const AT_ONCE: u32 = 100;
 
@@ -110,10 +113,20 @@ impl Surveyor {
     }
 
     async fn look(&self, partition: Partition, seen: &mut Seen) -> Result<(), StoreError> {
+        if !self.store.anything_open(partition).await? {
+            return Ok(());
+        }
         let survey = self.store.survey(partition, AT_ONCE).await?;
         seen.in_flight += survey.in_flight;
         seen.unknown += survey.unknown;
         seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
+        if survey.oldest_unknown.is_some_and(|age| age > self.keep.mul_f64(LAST_CALL)) {
+            self.guard.alarm("unknown-expiring");
+            tracing::error!(
+                %partition,
+                "an order of unknown outcome is about to be forgotten: resolve it"
+            );
+        }
         for id in survey.due {
             if let Lapse::Lapsed(fence) = self.store.lapse(partition, &id, None, self.keep).await? {
                 self.guard.lapsed();
