@@ -9,6 +9,7 @@ mod support;
 mod admin;
 mod dev;
 mod drift;
+mod hostile;
 mod lua;
 mod once;
 mod operating;

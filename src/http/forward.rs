@@ -7,6 +7,7 @@ use hyper::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, U
 use hyper::http::request::Parts;
 use hyper::{Uri, Version, header};
 
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -14,13 +15,15 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Rewrites a head for upstream. `upgrade` keeps the wish to change protocols.
 pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool) {
     let wish = head.headers.get(UPGRADE).filter(|_| upgrade).cloned();
-    let own = |name: &HeaderName| {
-        name.as_str().starts_with("onceward-") || *name == config.replay_header || *name == EXPECT
-    };
     let gone: Vec<_> = head
         .headers
         .keys()
-        .filter(|name| own(name) || is_hop_by_hop(&head.headers, name))
+        .filter(|name| {
+            is_own(name.as_str(), config)
+                || poses(name.as_str(), config)
+                || **name == EXPECT
+                || is_hop_by_hop(&head.headers, name)
+        })
         .cloned()
         .collect();
     for name in gone {
@@ -42,6 +45,36 @@ pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool)
         head.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/"));
     }
     head.version = Version::HTTP_11;
+}
+
+/// Whether a header is one that only Onceward may send.
+fn is_own(name: &str, config: &Config) -> bool {
+    name.starts_with("onceward-") || name == config.replay_header
+}
+
+/// Whether a header would be taken for one that we write, by whoever makes no difference between
+/// `_` and `-` in names, as CGI and its heirs do.
+fn poses(name: &str, config: &Config) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let hyphens = name.replace('_', "-");
+    let written = [KEY, FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST];
+    is_own(&hyphens, config) || written.iter().any(|written| *written == *hyphens)
+}
+
+/// Whether a request asks to change protocols, and may: not to HTTP once more, for in a tunnel
+/// nobody would see the payments. Who asks for that is answered in the protocol it asked in.
+pub(super) fn may_upgrade(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let once_more = |protocol: &[u8]| {
+        let name = protocol.split(|byte| *byte == b'/').next();
+        let name = name.unwrap_or_default().trim_ascii();
+        let http = [&b"http"[..], b"h2c", b"h2", b"tls"];
+        http.iter().any(|http| name.eq_ignore_ascii_case(http))
+    };
+    wants_upgrade(headers)
+        && !lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(once_more))
 }
 
 /// Whether a request asks to change protocols.

@@ -1,14 +1,19 @@
 //! Who answers: Onceward itself, a protected route, or the payment service without our doing.
 
+use super::readings::others;
 use super::{Answering, Plane};
 use crate::answer::problem::{Name, Problem};
-use crate::model::path::normal;
+use crate::model::path::{Params, normal};
 use crate::payload::Payload;
+use crate::route::{Route, Routes};
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
+
+/// A route and the named segments of the path that led to it.
+type Found<'p> = (&'p Arc<Route>, Params<'p>);
 
 /// The innermost service.
 #[derive(Clone)]
@@ -41,7 +46,7 @@ impl Plane {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
-        // `OPTIONS *` speaks of the server, not of a path.
+        // `OPTIONS *` speaks of the server, not of a path; no other method comes with it.
         if request.uri().path() == "*" {
             return self.pass(request).await;
         }
@@ -51,14 +56,19 @@ impl Plane {
             return self.own(rest, request).await;
         }
         let Some(path) = normal(target.path()) else {
-            let detail = "The path has a spelling that could be read in two ways.";
-            return Err(Problem::new(Name::BadRequest, detail).closing());
+            return Err(two_ways());
         };
         if self.below_prefix(&path).is_some() {
             return Err(no_such_endpoint());
         }
         let routes = self.routes.load_full();
-        match routes.find(request.method(), &path) {
+        let found = routes.find(request.method(), &path);
+        for other in others(target.path()) {
+            if leads_elsewhere(&other, request.method(), found.as_ref(), &routes) {
+                return Err(two_ways());
+            }
+        }
+        match found {
             Some((route, params)) => self.protected(route, &params, request).await,
             None => self.pass(request).await,
         }
@@ -90,4 +100,26 @@ impl Plane {
 
 fn no_such_endpoint() -> Problem {
     Problem::new(Name::NotFound, "Onceward has no such endpoint.")
+}
+
+/// Whether another reading of a path leads to a route, and not to what was found for its own
+/// spelling.
+fn leads_elsewhere(
+    other: &str,
+    method: &Method,
+    found: Option<&Found<'_>>,
+    routes: &Routes,
+) -> bool {
+    let Some(other) = normal(other) else {
+        return false;
+    };
+    let same = |(route, params): Found<'_>| {
+        found.is_some_and(|found| Arc::ptr_eq(found.0, route) && found.1 == params)
+    };
+    routes.find(method, &other).is_some_and(|there| !same(there))
+}
+
+fn two_ways() -> Problem {
+    let detail = "The path has a spelling that could be read in two ways.";
+    Problem::new(Name::BadRequest, detail).closing()
 }

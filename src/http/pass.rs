@@ -1,7 +1,7 @@
 //! What is not protected streams through: no buffering, no Redis, other protocols tunnelled.
 
 use super::Plane;
-use super::forward::{towards_upstream, wants_upgrade};
+use super::forward::{may_upgrade, towards_upstream};
 use crate::answer::problem::{Name, Problem, Told};
 use crate::guard::{Refusal, end_to_end};
 use crate::model::order::State;
@@ -22,7 +22,7 @@ impl Plane {
         &self,
         mut request: Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
-        if wants_upgrade(request.headers()) {
+        if may_upgrade(request.headers()) {
             let caller = hyper::upgrade::on(&mut request);
             return self.tunnel(request, caller).await;
         }
@@ -103,9 +103,8 @@ fn tell(response: &mut Response<Payload>) {
 
 /// What to tell of a request that was not protected: no order's state is at stake.
 fn problem(error: SendError) -> Problem {
-    if caller_was_silent(&error) {
-        let detail = "The body did not arrive in time.";
-        return Problem::new(Name::RequestTimeout, detail).closing();
+    if let Some(problem) = callers_fault(&error) {
+        return problem.closing();
     }
     let refusal = match error {
         SendError::NotSent(_) => Refusal::UpstreamUnreachable,
@@ -115,14 +114,21 @@ fn problem(error: SendError) -> Problem {
     Problem::of(refusal, State::Unknown).stateless().closing()
 }
 
-/// Whether the exchange broke because the caller's body stopped coming.
-fn caller_was_silent(error: &SendError) -> bool {
+/// What to tell when the exchange broke because of the caller's body.
+fn callers_fault(error: &SendError) -> Option<Problem> {
     let mut cause: Option<&dyn Error> = error.source();
     while let Some(error) = cause {
-        if matches!(error.downcast_ref(), Some(PayloadError::Silent)) {
-            return true;
+        match error.downcast_ref() {
+            Some(PayloadError::Silent) => {
+                let detail = "The body did not arrive in time.";
+                return Some(Problem::new(Name::RequestTimeout, detail));
+            }
+            Some(PayloadError::Broken(_)) => {
+                let detail = "The body is not what its head announced.";
+                return Some(Problem::new(Name::BadRequest, detail));
+            }
+            Some(PayloadError::Cut) | None => cause = error.source(),
         }
-        cause = error.source();
     }
-    false
+    None
 }

@@ -14,7 +14,7 @@ use crate::model::token;
 use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use std::sync::Arc;
@@ -118,6 +118,11 @@ fn refuse_extras(head: &Parts) -> Result<(), Problem> {
     }
     if announces_trailers(&head.headers) {
         let detail = "A protected request carries no trailers.";
+        return Err(Problem::new(Name::BadRequest, detail).closing());
+    }
+    // The key is looked for by one of them; the payment service might go by the other.
+    if head.headers.get_all(CONTENT_TYPE).iter().count() > 1 {
+        let detail = "More than one Content-Type.";
         return Err(Problem::new(Name::BadRequest, detail).closing());
     }
     Ok(())

@@ -5,7 +5,8 @@ use super::{Answering, Peer};
 use crate::answer::problem::{Name, Problem};
 use crate::payload::Payload;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{HOST, TRANSFER_ENCODING};
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, Version};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -54,63 +55,82 @@ where
 
 /// Why a request is refused.
 fn check(request: &Request<Incoming>) -> Result<(), &'static str> {
-    let headers = request.headers();
-    if request.method() == Method::CONNECT {
-        return Err("CONNECT has no meaning here.");
-    }
-    if count(headers, CONTENT_LENGTH) > 1 {
-        return Err("More than one Content-Length.");
-    }
-    if let Some(encoding) = headers.get(TRANSFER_ENCODING) {
-        if !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
-            || count(headers, TRANSFER_ENCODING) > 1
-        {
-            return Err("Transfer-Encoding may be chunked and nothing else.");
-        }
-        // hyper drops the Content-Length beside it; the connection saw it.
-        let two_lengths = request.extensions().get::<Peer>().is_some_and(Peer::told_two_lengths);
-        if two_lengths || headers.contains_key(CONTENT_LENGTH) {
-            return Err("Both Content-Length and Transfer-Encoding.");
-        }
-    }
+    check_method(request)?;
+    check_framing(request)?;
     check_host(request)
 }
 
-fn check_host(request: &Request<Incoming>) -> Result<(), &'static str> {
-    let headers = request.headers();
-    let host = headers.get(HOST);
-    match count(headers, HOST) {
-        0 if request.version() == Version::HTTP_11 => return Err("No Host."),
-        0 | 1 => {}
-        _ => return Err("More than one Host."),
+fn check_method(request: &Request<Incoming>) -> Result<(), &'static str> {
+    let method = request.method();
+    if method == Method::CONNECT {
+        return Err("CONNECT has no meaning here.");
     }
-    if let Some(host) = host
-        && !is_host(host.as_bytes())
+    // Methods are told apart by case, but many a framework raises it: to such a one `post` is a
+    // POST that nobody protected.
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte == b'-';
+    if !method.as_str().bytes().all(plain) {
+        return Err("A method is written in capital letters.");
+    }
+    if request.uri().path() == "*" && method != Method::OPTIONS {
+        return Err("Only OPTIONS may ask about the server as a whole.");
+    }
+    Ok(())
+}
+
+fn check_framing(request: &Request<Incoming>) -> Result<(), &'static str> {
+    let headers = request.headers();
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next()
+        && (!encoding.as_bytes().eq_ignore_ascii_case(b"chunked") || encodings.next().is_some())
     {
+        return Err("Transfer-Encoding may be chunked and nothing else.");
+    }
+    // hyper keeps but one of two lengths; the connection saw both.
+    let peer = request.extensions().get::<Peer>();
+    if peer.is_some_and(Peer::is_in_doubt) {
+        return Err("The request's length or its lines could be read in two ways.");
+    }
+    // What stands behind CGI and its heirs reads these as the headers with hyphens.
+    if headers.contains_key("content_length") || headers.contains_key("transfer_encoding") {
+        return Err("A length is told in a header of that name, spelled with a hyphen.");
+    }
+    Ok(())
+}
+
+fn check_host(request: &Request<Incoming>) -> Result<(), &'static str> {
+    let target = request.uri();
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.as_bytes(),
+        (Some(_), Some(_)) => return Err("More than one Host."),
+        (None, _) if request.version() == Version::HTTP_11 || target.authority().is_some() => {
+            return Err("No Host.");
+        }
+        (None, _) => return Ok(()),
+    };
+    if !is_host(host) {
         return Err("Host is not a host.");
     }
-    // Absolute form: both must name the same host, whatever the case of its letters.
-    match (request.uri().authority(), host) {
-        (Some(authority), Some(host))
-            if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
-        {
-            Err("The request's target and its Host differ.")
-        }
-        (Some(authority), _) if authority.as_str().contains('@') => {
-            Err("A request's target names nobody.")
-        }
-        _ => Ok(()),
+    if let Some(scheme) = target.scheme_str()
+        && !matches!(scheme, "http" | "https")
+    {
+        return Err("The request's target is not one of HTTP.");
     }
+    // Absolute form: both must name the same host, whatever the case of its letters. One that names
+    // a user as well differs, for no Host does.
+    if let Some(authority) = target.authority()
+        && !authority.as_str().as_bytes().eq_ignore_ascii_case(host)
+    {
+        return Err("The request's target and its Host differ.");
+    }
+    Ok(())
 }
 
-/// Letters of a host and port, and nothing that could end one in somebody's parser.
+/// A host and perhaps a port, of letters that could not end one in somebody's parser.
 fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| {
+    let plain = |byte: &u8| {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%')
-    })
-}
-
-fn count(headers: &HeaderMap, name: hyper::header::HeaderName) -> usize {
-    headers.get_all(name).iter().count()
+    };
+    host.iter().all(plain) && Authority::try_from(host).is_ok_and(|host| !host.host().is_empty())
 }

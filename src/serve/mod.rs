@@ -2,18 +2,19 @@
 //!
 //! Takes its socket and its end from its caller, and knows nothing of what is served.
 
-mod lengths;
+mod framing;
+mod socket;
 
+use framing::Doubt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lengths::Watched;
+use socket::Socket;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use crate::payload::Payload;
 /// Header lines accepted in one request; beyond it 431.
 const MAX_HEADERS: usize = 100;
 
-/// Bytes of one request's head; beyond it 431.
+/// Bytes of one request's head; beyond it 431. Also what is read ahead of a body.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// After an accept failed (out of descriptors, mostly), the pause before the next.
@@ -43,13 +44,16 @@ pub struct Config {
 pub struct Connection {
     /// The caller's address.
     pub ip: IpAddr,
-    two_lengths: Arc<AtomicBool>,
+    /// Which of its requests this is, from 1.
+    request: u64,
+    doubt: Doubt,
 }
 
 impl Connection {
-    /// Whether a request's head on it told its length in two ways.
-    pub fn told_two_lengths(&self) -> bool {
-        self.two_lengths.load(Ordering::Relaxed)
+    /// Whether the request's framing, or that of one before it, could be read in two ways: its
+    /// length told twice or oddly, or lines that end in a bare line feed.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubt.about(self.request)
     }
 }
 
@@ -76,10 +80,8 @@ where
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
-                let two_lengths = Arc::new(AtomicBool::new(false));
-                let connection = Connection { ip: peer.ip(), two_lengths };
                 let service = service.clone();
-                connections.spawn(one(stream, config, connection, service, stop.clone()));
+                connections.spawn(one(stream, config, peer.ip(), service, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -95,28 +97,31 @@ where
 }
 
 /// Serves one connection to its end.
-async fn one<S>(
-    stream: TcpStream,
-    config: Config,
-    connection: Connection,
-    service: S,
-    stop: CancellationToken,
-) where
+async fn one<S>(stream: TcpStream, config: Config, ip: IpAddr, service: S, stop: CancellationToken)
+where
     S: Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible> + Clone + Send,
     S::Future: Send,
 {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let io = TokioIo::new(Watched::new(stream, connection.two_lengths.clone()));
+    let doubt = Doubt::default();
+    let io = TokioIo::new(Socket::new(stream, doubt.clone()));
+    let requests = Cell::new(0);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(connection.clone());
+        requests.set(requests.get() + 1);
+        request.extensions_mut().insert(Connection {
+            ip,
+            request: requests.get(),
+            doubt: doubt.clone(),
+        });
         service.clone().call(request)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
         .serve_connection(io, service)
         .with_upgrades();
