@@ -8,6 +8,8 @@ SIZE_LIMIT := 15000000
 # Cargo.lock is what was tested: nothing may change it in passing.
 CARGO := cargo
 LOCKED := --locked
+# Tests mostly wait for processes of their own: more of them fit than there are cores.
+TEST_THREADS := 8
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint size clean
@@ -27,7 +29,7 @@ demo: setup ## see the main job end to end in half a minute
 	@$(CARGO) run --quiet $(LOCKED) --example demo
 
 test: setup ## run every test, against a real redis-server
-	$(CARGO) test $(LOCKED)
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test $(LOCKED)
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check

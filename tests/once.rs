@@ -5,7 +5,7 @@ use crate::support::redis::Redis;
 use crate::support::sidecar::{Sidecar, sidecar};
 use crate::support::toxic::{Harm, Toxic};
 use crate::support::upstream::{Act, Gate, Upstream};
-use crate::support::{free_port, until};
+use crate::support::{Refusing, until};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -230,13 +230,11 @@ fn a_settle_whose_answer_is_lost_is_settled_once() {
 #[test]
 fn upstream_refusing_connections_lets_a_retry_through() {
     let redis = Redis::start();
-    let port = free_port();
-    let nobody = Upstream::start();
-    let onceward =
-        sidecar(&redis, &nobody).set("UPSTREAM", &format!("http://127.0.0.1:{port}")).start();
+    let (nobody, refusing) = (Upstream::start(), Refusing::bind());
+    let onceward = sidecar(&redis, &nobody).set("UPSTREAM", &refusing.url()).start();
     let refused = Call::pay("11").send(onceward.address);
     check_refused(&refused, 502, "upstream-unreachable", "none");
-    let upstream = Upstream::on(port, |_, _| Act::ok("paid"));
+    let upstream = Upstream::on(refusing.listen(), |_, _| Act::ok("paid"));
     let retry = Call::pay("11").send(onceward.address);
     assert_eq!((retry.status, retry.is_replay(), upstream.calls()), (200, false, 1));
     // The fence went up with the abandoned claim and stays up.

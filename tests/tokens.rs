@@ -4,7 +4,7 @@ use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
 use crate::support::sidecar::{Builder, Sidecar, sidecar};
 use crate::support::upstream::Upstream;
-use crate::support::{free_port, until};
+use crate::support::{Refusing, until};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::time::SystemTime;
 
@@ -302,8 +302,8 @@ fn the_spent_token_of_a_payment_replays_it_anywhere() {
 fn a_token_comes_back_when_upstream_was_not_reached() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = strict(&redis, &upstream).start();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let astray = strict(&redis, &upstream).set("UPSTREAM", &nobody).start();
+    let nobody = Refusing::bind();
+    let astray = strict(&redis, &upstream).set("UPSTREAM", &nobody.url()).start();
 
     for (key, wish) in [("1", "{}"), ("2", r#"{"key":"2"}"#)] {
         let token = fetch(&ask(wish), &onceward);

@@ -8,13 +8,13 @@ use crate::support::until;
 use crate::support::upstream::{Act, Gate, Upstream};
 use std::time::{Duration, Instant};
 
-const TIMEOUT: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(700);
 
 /// What REDIS_TIMEOUT plus a little may be on a busy machine; without a bound it would be for ever.
 const A_LITTLE: Duration = Duration::from_secs(3);
 
 fn build(redis: &Redis, upstream: &Upstream) -> Builder {
-    sidecar(redis, upstream).set("REDIS_TIMEOUT", "300ms").set("DUPLICATE_WAIT", "0s")
+    sidecar(redis, upstream).set("REDIS_TIMEOUT", "700ms").set("DUPLICATE_WAIT", "0s")
 }
 
 fn check_unavailable(onceward: &Sidecar, key: &str) {
@@ -222,7 +222,7 @@ fn a_claim_waits_for_replicas_and_is_given_back_without_them() {
 #[test]
 fn an_unknown_order_is_not_forgotten_without_an_alarm() {
     let (redis, upstream) = (Redis::start(), Upstream::acting(|_, _| Act::Reset));
-    let onceward = build(&redis, &upstream).set("UNKNOWN_TTL", "10s").start();
+    let onceward = build(&redis, &upstream).set("UNKNOWN_TTL", "2s").start();
     assert_eq!(Call::pay("1").send(onceward.address).state(), "unknown");
     until("somebody is called", || {
         onceward.metric(r#"onceward_alarms_total{kind="unknown-expiring"}"#) >= 1.0

@@ -78,7 +78,7 @@ pub(super) fn may_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a request asks to change protocols.
-pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
+fn wants_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE)
 }
 

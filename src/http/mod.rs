@@ -9,6 +9,7 @@
 //!    (`protected`), or the payment service without our doing (`pass`). A path that others may read
 //!    in another way than we do (`readings`) must not lead to another order that way.
 
+mod admit;
 mod forward;
 mod front;
 mod identify;

@@ -144,6 +144,7 @@ impl Upstream {
         let (connection, driver) = Builder::new()
             .max_headers(MAX_ANSWER_HEADERS)
             .max_buf_size(MAX_ANSWER_HEAD)
+            .max_header_size(MAX_ANSWER_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| not_sent(&error))?;

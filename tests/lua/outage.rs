@@ -1,7 +1,6 @@
 //! Redis without its scripts, without memory, without the right to write, without replicas.
 
 use super::bench::{Bench, answer, found, granted, spent, store};
-use crate::support::free_port;
 use onceward::model::order::State::{None, Succeeded, Unknown};
 use onceward::store::StoreError;
 use onceward::store::orders::{Abandon, Lapse, Renewal, Settle};
@@ -97,8 +96,8 @@ async fn a_claim_is_given_back_or_lapses_while_memory_is_full() {
 async fn a_read_only_replica_declines_what_writes_and_shows_what_is() {
     let bench = Bench::new();
     bench.claim("A").await;
-    let nobody = free_port().to_string();
-    bench.redis.command(&["REPLICAOF", "127.0.0.1", &nobody]);
+    // Nobody listens there.
+    bench.redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
     assert_eq!(declined(bench.ask("B").try_claim().await), "READONLY");
     let settled = bench.try_settle("A", 1, Succeeded, &answer(200, b"")).await;
     assert_eq!(declined(settled), "READONLY");

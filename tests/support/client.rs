@@ -3,7 +3,6 @@
 use super::PATIENCE;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 /// A request in the making.
 #[derive(Clone)]
@@ -12,7 +11,6 @@ pub struct Call {
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    patience: Duration,
 }
 
 /// An answer, wholly read.
@@ -30,7 +28,6 @@ impl Call {
             path: path.into(),
             headers: vec![("Host".into(), "pay.test".into())],
             body: Vec::new(),
-            patience: PATIENCE,
         }
     }
 
@@ -65,11 +62,6 @@ impl Call {
         self
     }
 
-    pub fn patience(mut self, patience: Duration) -> Call {
-        self.patience = patience;
-        self
-    }
-
     /// The bytes that go over the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
@@ -90,7 +82,7 @@ impl Call {
     /// Likewise, where no answer may come.
     pub fn try_send(&self, to: SocketAddr) -> Option<Reply> {
         let mut stream = TcpStream::connect(to).ok()?;
-        stream.set_read_timeout(Some(self.patience)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(&self.bytes()).ok()?;
         Reply::read(&mut BufReader::new(stream), self.method == "HEAD")
     }

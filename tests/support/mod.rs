@@ -8,7 +8,10 @@ pub mod sidecar;
 pub mod toxic;
 pub mod upstream;
 
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here should ever take, on a busy machine too.
@@ -29,8 +32,36 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.expect("sh runs").success(), "kill -{name} {pid}");
 }
 
-/// A port nobody listens on at the moment.
+/// A port nobody listens on at the moment, and nobody else here was told of.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static TOLD: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("its address").port();
+        if TOLD.lock().expect("no panic inside").insert(port) {
+            return port;
+        }
+    }
+}
+
+/// A port that is ours and refuses connections until it is listened on.
+pub struct Refusing(socket2::Socket);
+
+impl Refusing {
+    pub fn bind() -> Refusing {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        Refusing(socket)
+    }
+
+    pub fn url(&self) -> String {
+        let address = self.0.local_addr().expect("its address").as_socket();
+        format!("http://{}", address.expect("an IP address"))
+    }
+
+    pub fn listen(self) -> TcpListener {
+        self.0.listen(128).expect("listening");
+        self.0.into()
+    }
 }

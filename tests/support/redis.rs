@@ -138,8 +138,12 @@ fn answers(port: u16, child: &mut Child) -> bool {
         if child.try_wait().expect("a child").is_some() {
             return false;
         }
-        // Any answer will do: with a password set it is an error.
-        if command(port, &["PING"]).is_some_and(|answer| !answer.contains("LOADING")) {
+        // Ours, not that of somebody who was quicker to take the port. Behind a password it will
+        // not say.
+        let info = command(port, &["INFO", "server"]).unwrap_or_default();
+        let ours = format!("process_id:{}\r", child.id());
+        let ready = || command(port, &["PING"]).is_some_and(|pong| !pong.contains("LOADING"));
+        if (info.contains(&ours) || info.contains("NOAUTH")) && ready() {
             return true;
         }
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -29,9 +29,14 @@ pub struct Sidecar {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// A sidecar on that Redis, in front of that service.
+/// A sidecar on that Redis, in front of that service. More patient than the defaults: what is no
+/// test's subject should not fail one on a busy machine.
 pub fn sidecar(redis: &Redis, upstream: &Upstream) -> Builder {
-    Builder::default().set("REDIS_URL", &redis.url()).set("UPSTREAM", &upstream.url())
+    Builder::default()
+        .set("REDIS_URL", &redis.url())
+        .set("UPSTREAM", &upstream.url())
+        .set("REDIS_TIMEOUT", "5s")
+        .set("UPSTREAM_CONNECT_TIMEOUT", "10s")
 }
 
 impl Builder {

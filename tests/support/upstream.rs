@@ -100,12 +100,14 @@ impl Upstream {
 
     /// Does what `act` says; it is told the call's number, from 1, and the request.
     pub fn acting(act: impl Fn(usize, &Request) -> Act + Send + Sync + 'static) -> Upstream {
-        Upstream::on(0, act)
+        Upstream::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), act)
     }
 
-    /// The same on a port of the test's choice.
-    pub fn on(port: u16, act: impl Fn(usize, &Request) -> Act + Send + Sync + 'static) -> Upstream {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
+    /// The same on a socket of the test's choice.
+    pub fn on(
+        listener: TcpListener,
+        act: impl Fn(usize, &Request) -> Act + Send + Sync + 'static,
+    ) -> Upstream {
         let address = listener.local_addr().expect("its address");
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let over = Arc::new(AtomicBool::new(false));

@@ -1,0 +1,78 @@
+//! What a protected request must be before the guard sees it: read whole, within its limits, about
+//! one order.
+
+use super::Plane;
+use super::forward::{announces_trailers, may_upgrade, towards_upstream};
+use super::identify::Identity;
+use super::read_body::read_body;
+use crate::answer::problem::{Name, Problem};
+use crate::guard::Payment;
+use crate::model::path::Params;
+use crate::model::token;
+use crate::route::{Route, TokenUse};
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::http::request::Parts;
+use std::sync::Arc;
+
+/// A request that was read whole.
+pub(super) enum Admitted {
+    /// It is about an order.
+    Payment(Payment),
+    /// It carries no key and needs none; its head as it goes upstream, and its body.
+    NoOrder(Parts, Bytes),
+}
+
+impl Plane {
+    /// Reads a request and finds its order.
+    pub(super) async fn admit(
+        &self,
+        route: &Arc<Route>,
+        params: &Params<'_>,
+        request: Request<Incoming>,
+    ) -> Result<Admitted, Problem> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            let detail = "Nothing was sent. Send the same request again.";
+            return Err(Problem::new(Name::Overloaded, detail).closing());
+        };
+        let (mut head, body) = request.into_parts();
+        refuse_extras(&head)?;
+        let cap = route.tuning.max_request_body;
+        let body = read_body(body, cap, self.config.body_timeout).await?;
+        let identity = self.identify(route, params, &head, &body)?;
+        towards_upstream(&mut head, &self.config, false);
+        // The body is in one piece now, however it came.
+        head.headers.remove(CONTENT_LENGTH);
+        let Some(Identity { order, fingerprints, callers, token }) = identity else {
+            return Ok(Admitted::NoOrder(head, body));
+        };
+        if route.tuning.token != TokenUse::Off {
+            head.headers.remove(token::HEADER);
+        }
+        let route = route.clone();
+        let place = Some(place);
+        let payment = Payment { order, route, fingerprints, callers, token, head, body, place };
+        Ok(Admitted::Payment(payment))
+    }
+}
+
+/// What only a stream could carry has no place where answers are stored.
+fn refuse_extras(head: &Parts) -> Result<(), Problem> {
+    // A wish for another HTTP is answered in this one: many a client voices it unasked.
+    if may_upgrade(&head.headers) {
+        let detail = "A protected request cannot change protocols.";
+        return Err(Problem::new(Name::BadRequest, detail).closing());
+    }
+    if announces_trailers(&head.headers) {
+        let detail = "A protected request carries no trailers.";
+        return Err(Problem::new(Name::BadRequest, detail).closing());
+    }
+    // The key is looked for by one of them; the payment service might go by the other.
+    if head.headers.get_all(CONTENT_TYPE).iter().count() > 1 {
+        let detail = "More than one Content-Type.";
+        return Err(Problem::new(Name::BadRequest, detail).closing());
+    }
+    Ok(())
+}
