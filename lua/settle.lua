@@ -21,7 +21,8 @@
 --   why
 --
 -- Replies
---   settled        written, or an earlier copy of this call wrote it
+--   settled        written, or an earlier copy of this call wrote it; an order that somebody else
+--                  brought to the same end meanwhile gets the response it still lacks
 --   fenced fence   the order is another attempt's, under this fence; nothing was written
 --   refused state  the order's state does not allow it; nothing was written
 --   gone           there is no such record
@@ -30,7 +31,7 @@ local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history', 'stored')
 if not r[1] then
   return {'gone'}
 end
@@ -38,6 +39,12 @@ if r[2] ~= fence or r[3] ~= attempt then
   return {'fenced', r[2] or '0'}
 end
 if r[4] == attempt and r[1] == to then
+  return {'settled'}
+end
+-- Final already, on a callback's word; nothing follows this state, so `from` does not list it.
+if r[1] == to and not holds(from, to) and not r[7] and not r[4] then
+  redis.call('HSET', record, 'settled', attempt, 'stored', stored, 'status', status,
+    'headers', headers, 'body', body)
   return {'settled'}
 end
 if not holds(from, r[1]) then

@@ -2,6 +2,10 @@
 //!
 //! Routes are made by `config`; this room matches requests to them and knows no variable's name.
 
+mod callback;
+
+pub use callback::{Ack, Callback, Tells};
+
 use crate::model::order::State;
 use crate::model::outcome::Rule;
 use crate::model::path::{Params, Pattern};
@@ -26,6 +30,8 @@ pub struct Route {
     pub query: Option<Call>,
     /// How to cancel an order upstream.
     pub cancel: Option<Call>,
+    /// For a route of kind `callback`: how notifications are treated. It has no orders then.
+    pub callback: Option<Callback>,
 }
 
 /// What a route may set for itself, or leave to the process's variables of the same names.

@@ -7,6 +7,7 @@
 mod support;
 
 mod admin;
+mod callback;
 mod dev;
 mod drift;
 mod hostile;

@@ -37,6 +37,7 @@ pub enum Name {
     ResponseNotStored,
     BodyTooLarge,
     PayloadMismatch,
+    CallbackContradiction,
     Overloaded,
     StoreUnavailable,
     UpstreamUnreachable,
@@ -68,6 +69,9 @@ impl Name {
             Name::BodyTooLarge => ("body-too-large", 413, "The request's body is too large"),
             Name::PayloadMismatch => {
                 ("payload-mismatch", 422, "The key was used with another request")
+            }
+            Name::CallbackContradiction => {
+                ("callback-contradiction", 409, "The callback differs from the acknowledged one")
             }
             Name::Overloaded => ("overloaded", 503, "Too many payments in hand"),
             Name::StoreUnavailable => ("store-unavailable", 503, "The order store cannot decide"),
@@ -172,6 +176,14 @@ impl Problem {
                 Name::UpstreamTimeout,
                 "The request may have been acted upon. Send it again to learn the outcome: it is \
                  not run again.",
+            ),
+            Refusal::CallbackBusy => (
+                Name::InProgress,
+                "This callback is being forwarded and not acknowledged yet. Send it again.",
+            ),
+            Refusal::CallbackContradiction => (
+                Name::CallbackContradiction,
+                "A field that may not change has changed. Nothing was sent or acknowledged.",
             ),
         };
         Problem { state: Some(state), ..Problem::new(name, detail) }

@@ -3,6 +3,8 @@
 //! Everything is read before anything is judged, so one start tells every problem. Each room is
 //! handed its part by value.
 
+mod callbacks;
+mod presets;
 pub mod read;
 pub mod routes;
 mod tuning;

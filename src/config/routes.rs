@@ -1,7 +1,7 @@
 //! `ONCEWARD_ROUTES`: routes as JSON, each over the process's variables.
 
 use super::read::{Problem, Values};
-use super::{tuning, vars};
+use super::{callbacks, presets, tuning, vars};
 use crate::model::outcome::{Meaning, Rule};
 use crate::model::path::Pattern;
 use crate::model::source::Source;
@@ -31,14 +31,14 @@ struct Shape {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RuleShape {
+pub(super) struct RuleShape {
     #[serde(default)]
-    status: Vec<u16>,
+    pub(super) status: Vec<u16>,
     #[serde(default)]
-    at: Option<String>,
+    pub(super) at: Option<String>,
     #[serde(default, rename = "in")]
-    texts: Option<Vec<Value>>,
-    means: String,
+    pub(super) texts: Option<Vec<Value>>,
+    pub(super) means: String,
 }
 
 #[derive(Deserialize)]
@@ -53,8 +53,7 @@ struct CallShape {
 }
 
 /// Fields of the contract whose work is not built yet: refusing them beats ignoring them.
-const COMING: [&str; 7] =
-    ["preset", "event", "unchanged", "ack", "settles", "client_cancel", "lifecycle"];
+const COMING: [&str; 2] = ["client_cancel", "lifecycle"];
 
 /// Reads routes; every problem names its route and field.
 pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
@@ -91,7 +90,11 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
         problems.push(at("no route: nothing would be protected".into()));
     }
     let mut routes: Vec<Arc<Route>> = Vec::with_capacity(list.len());
+    let mut places = BTreeMap::new();
     for (index, value) in list.into_iter().enumerate() {
+        if let Some(name) = value.get("name").and_then(Value::as_str) {
+            places.entry(name.to_owned()).or_insert(index);
+        }
         let Some(route) = read_one(index, value, values, problems) else {
             continue;
         };
@@ -103,7 +106,9 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
         }
         routes.push(Arc::new(route));
     }
-    Routes(routes)
+    let routes = Routes(routes);
+    callbacks::check_targets(&routes, &places, problems);
+    routes
 }
 
 /// The one route there is without ROUTES: every path.
@@ -120,10 +125,11 @@ pub fn default(values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
         outcome: Vec::new(),
         query: None,
         cancel: None,
+        callback: None,
     })])
 }
 
-fn place(index: usize, name: &str) -> String {
+pub(super) fn place(index: usize, name: &str) -> String {
     format!("ONCEWARD_ROUTES[{index}] ({name})")
 }
 
@@ -134,13 +140,20 @@ fn read_one(
     problems: &mut Vec<Problem>,
 ) -> Option<Route> {
     let before = problems.len();
-    let Value::Object(object) = value else {
+    let Value::Object(mut object) = value else {
         let at = format!("ONCEWARD_ROUTES[{index}]");
         problems.push(Problem { at, what: "expected an object".into() });
         return None;
     };
     let name = object.get("name").and_then(Value::as_str).unwrap_or("no name").to_owned();
     let place = place(index, &name);
+    let mut bad = |field: &str, what: String| {
+        problems.push(Problem { at: format!("{place}.{field}"), what });
+    };
+    if let Err(what) = presets::spread(&mut object) {
+        bad("preset", what);
+    }
+    let callback = callbacks::take(&mut object, &mut bad);
     let mut own = BTreeMap::new();
     let mut shape = Map::new();
     for (field, value) in object {
@@ -162,7 +175,7 @@ fn read_one(
         }
     }
     let prefix = format!("{place}.");
-    let tuning = tuning::read(&Values::of_route(values, prefix.clone(), own), problems);
+    let mut tuning = tuning::read(&Values::of_route(values, prefix.clone(), own), problems);
     let shape: Shape = match serde_json::from_value(Value::Object(shape)) {
         Ok(shape) => shape,
         Err(error) => {
@@ -176,20 +189,27 @@ fn read_one(
     if !is_name(&shape.name) {
         bad("name", "expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'".into());
     }
-    if shape.kind.as_deref().is_some_and(|kind| kind != "order") {
-        bad("kind", "only \"order\" is supported by this version".into());
+    if !matches!(shape.kind.as_deref(), None | Some("order" | "callback")) {
+        bad("kind", "expected order or callback".into());
     }
     if shape.mode.as_deref().is_some_and(|mode| mode != "sync") {
         bad("mode", "only \"sync\" is supported by this version".into());
     }
     let path = Pattern::parse(&shape.path).map_err(|error| bad("path", error.to_string())).ok();
-    let outcome = rules("outcome", shape.outcome, &mut bad);
+    let (outcome, callback) = match callback {
+        None => (rules("outcome", shape.outcome, &mut bad), None),
+        Some(own) => (Vec::new(), Some(callbacks::read(own, shape.outcome, &mut bad))),
+    };
+    if let (Some(tuning), Some(_)) = (&mut tuning, &callback) {
+        callbacks::settle_tuning(tuning);
+    }
     let query = shape.query.and_then(|query| call("query", query, &mut bad));
     let cancel = shape.cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
     if problems.len() > before {
         return None;
     }
-    Some(Route { name: shape.name.into(), path: path?, tuning: tuning?, outcome, query, cancel })
+    let (name, path, tuning) = (shape.name.into(), path?, tuning?);
+    Some(Route { name, path, tuning, outcome, query, cancel, callback })
 }
 
 fn is_lower(field: &str) -> bool {
@@ -253,7 +273,7 @@ fn rules(field: &str, shapes: Vec<RuleShape>, bad: &mut impl FnMut(&str, String)
     rules
 }
 
-fn as_text(value: &Value) -> String {
+pub(super) fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

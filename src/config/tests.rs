@@ -124,7 +124,7 @@ fn a_routes_problems_name_the_route_and_the_field() {
                      {"name": "a b", "path": "/", "outcome": [{"means": "fine"}]},
                      {"name": "c", "path": "/", "LOCK_TTL": "1s"},
                      {"name": "d", "path": "/", "mode": "async"},
-                     {"name": "e", "path": "/", "preset": "alipay-notify"},
+                     {"name": "e", "path": "/", "preset": "paypal"},
                      7]"#;
     let problems = problems(&[("ROUTES", routes)]).join("\n");
     for says in [
@@ -135,7 +135,7 @@ fn a_routes_problems_name_the_route_and_the_field() {
         "ROUTES[1] (a b).outcome[0]: needs \"status\"",
         "ROUTES[2] (c): unknown field `LOCK_TTL`",
         "ROUTES[3] (d).mode: only \"sync\"",
-        "ROUTES[4] (e).preset: not supported by this version",
+        "ROUTES[4] (e).preset: expected one of wechat-v3-notify",
         "ROUTES[5]: expected an object",
     ] {
         assert!(problems.contains(says), "{says}\n---\n{problems}");
@@ -164,4 +164,77 @@ fn a_secret_may_come_from_a_file() {
     assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
     let problems = problems(&[("ADMIN_TOKEN_FILE", "/no/such/file")]);
     assert!(problems[0].starts_with("ONCEWARD_ADMIN_TOKEN_FILE"), "{problems:?}");
+}
+
+#[test]
+fn a_callback_route_is_read_with_its_preset_and_its_own_fields_over_it() {
+    let routes = r#"[
+        {"name": "alipay", "path": "/n", "preset": "alipay-notify", "settles": "pay",
+         "unchanged": ["form:app_id"], "callback_ttl": "48h"},
+        {"name": "v3", "path": "/v3", "preset": "wechat-v3-notify"},
+        {"name": "v2", "path": "/v2", "preset": "wechat-v2-notify"},
+        {"name": "pay", "path": "/pay"},
+        {"name": "micropay", "path": "/m", "preset": "wechat-micropay", "resolve_deadline": "40s"},
+        {"name": "barcode", "path": "/b", "preset": "alipay-barcode"}]"#;
+    let variables = [("ROUTES", routes), ("TOKEN", "required"), ("FINGERPRINT", "json")];
+    let config = load(&variables).unwrap();
+    let [alipay, v3, v2, _, micropay, barcode] = config.routes.0.as_slice() else { panic!() };
+    let own = alipay.callback.as_ref().unwrap();
+    assert_eq!(alipay.tuning.key, [Source::Form("out_trade_no".into())]);
+    assert_eq!(own.event[0], Source::Form("trade_status".into()));
+    assert_eq!(own.unchanged, [Source::Form("app_id".into())]);
+    assert_eq!(own.ack.body.as_deref(), Some("success"));
+    assert_eq!(own.settles.as_deref(), Some("pay"));
+    assert_eq!(alipay.tuning.callback_ttl, Duration::from_secs(48 * 3600));
+    // What is for payments is not for callbacks.
+    assert_eq!(alipay.tuning.token, TokenUse::Off);
+    assert!(alipay.tuning.key_required);
+    assert_eq!(v3.tuning.key, [Source::Json("/id".into())]);
+    assert_eq!(v3.callback.as_ref().unwrap().ack.status, [200, 204]);
+    assert_eq!(v2.tuning.key, [Source::Xml("out_trade_no".into())]);
+    let seconds = |duration: Duration| duration.as_secs();
+    let times = |route: &crate::route::Route| {
+        let tuning = &route.tuning;
+        let settle_delay = seconds(tuning.settle_delay);
+        (seconds(tuning.query_interval), seconds(tuning.resolve_deadline), settle_delay)
+    };
+    assert_eq!(times(micropay), (10, 40, 15));
+    assert_eq!(times(barcode), (5, 60, 15));
+    assert!(micropay.callback.is_none() && micropay.outcome.len() == 4);
+}
+
+#[test]
+fn a_callback_routes_problems_are_told_by_field() {
+    let routes = r#"[
+        {"name": "a", "path": "/a", "event": ["json:/x"], "settles": "b"},
+        {"name": "b", "path": "/b", "kind": "callback", "token": "required", "query": {},
+         "event": ["cookie:x"], "ack": {"status": [302]}, "key": ["json:/id"]},
+        {"name": "c", "path": "/c", "kind": "callback", "ack": {"at": "xml:a"},
+         "outcome": [{"at": "json:/s", "means": "absent"}, {"status": [200], "means": "failed"}]},
+        {"name": "d", "path": "/d", "kind": "callback", "ack": {"colour": "red"}},
+        {"name": "e", "path": "/e", "kind": "callback", "settles": "nobody"},
+        {"name": "f", "path": "/f", "kind": "callback", "settles": "e"},
+        {"name": "g", "path": "/g", "kind": "callback", "settles": "h"},
+        {"name": "h", "path": "/h", "scope": ["x-tenant"]},
+        {"name": "i", "path": "/i", "kind": "webhook"}]"#;
+    let problems = problems(&[("ROUTES", routes)]).join("\n");
+    for says in [
+        "ROUTES[0] (a).event: only a route of kind \"callback\" has it",
+        "ROUTES[0] (a).settles: only a route of kind",
+        "ROUTES[1] (b).token: a route of kind \"callback\" has no such field",
+        "ROUTES[1] (b).query: a route of kind \"callback\" has no such field",
+        "ROUTES[1] (b).event: \"cookie:x\" is no source",
+        "ROUTES[1] (b).ack: status: 302 acknowledges nothing",
+        "ROUTES[2] (c).ack: \"at\" and \"in\" go together",
+        "ROUTES[2] (c).outcome[0]: means: a callback tells succeeded, failed, or unknown",
+        "ROUTES[2] (c).outcome[1]: a callback is a request, it has no \"status\"",
+        "ROUTES[2] (c).outcome[1]: needs \"at\"",
+        "ROUTES[3] (d).kind: callback: unknown field `colour`",
+        "ROUTES[4] (e).settles: no route is called \"nobody\"",
+        "ROUTES[5] (f).settles: \"e\" is a callback route",
+        "ROUTES[6] (g).settles: \"h\" has another scope",
+        "ROUTES[8] (i).kind: expected order or callback",
+    ] {
+        assert!(problems.contains(says), "{says}\n---\n{problems}");
+    }
 }

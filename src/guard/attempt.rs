@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 const RENEW_AT: u32 = 3;
 
 /// Between two tries at storing an outcome while Redis is away.
-const STORE_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const STORE_AGAIN: Duration = Duration::from_millis(50);
 
 /// What an attempt is and holds.
 struct Held<'a> {
@@ -229,7 +229,12 @@ impl Guard {
                     ?refused, "an outcome was not written: the order has moved on"
                 );
                 match refused {
-                    Settle::Refused(state) => state,
+                    Settle::Refused(state) => {
+                        if ending.to == State::Succeeded {
+                            self.metrics.succeeded_after(state);
+                        }
+                        state
+                    }
                     _ => State::Unknown,
                 }
             }
@@ -249,7 +254,7 @@ fn ending_of(meaning: Meaning) -> (State, &'static str) {
 
 /// A response as it is stored, in memory of its own: what hyper hands out are slices of its read
 /// buffers.
-fn stored(response: &Response<Bytes>) -> StoredResponse {
+pub(super) fn stored(response: &Response<Bytes>) -> StoredResponse {
     StoredResponse {
         status: response.status(),
         headers: keepable(response.headers()),

@@ -2,6 +2,7 @@
 //!
 //! Every way it can go is a value of [`Outcome`]; none of them is an error.
 
+use super::callback::Named;
 use super::{Guard, Payment};
 use crate::model::outcome::{Meaning, of_attempt};
 use crate::model::response::is_hop_by_hop;
@@ -73,6 +74,11 @@ impl Guard {
         if head.status.is_informational() {
             // Nobody asked for another protocol: this is no answer to a payment.
             return Outcome::NoAnswer(NoAnswer::Broken);
+        }
+        if payment.route.callback.is_some()
+            && let Some(named) = Named::take(&mut head.headers)
+        {
+            head.extensions.insert(named);
         }
         end_to_end(&mut head.headers);
         let cap = payment.route.tuning.max_response_body;

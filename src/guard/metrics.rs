@@ -1,5 +1,6 @@
 //! What the guard counts.
 
+use super::callback::CallbackMetrics;
 use crate::model::order::State;
 use crate::store::orders::{Renewal, Settle};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,7 +15,15 @@ use std::time::Duration;
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 /// Every kind of alarm there is.
-const ALARMS: [&str; 2] = ["outcome-not-stored", "unknown-expiring"];
+const ALARMS: [&str; 7] = [
+    "outcome-not-stored",
+    "unknown-expiring",
+    "callback-contradiction",
+    "callback-against-order",
+    "callback-names-no-order",
+    "success-on-cancelled",
+    "success-on-failed",
+];
 
 /// The guard's counters.
 #[derive(Clone)]
@@ -30,6 +39,7 @@ pub struct GuardMetrics {
     pub(super) permitted_reruns: Counter,
     pub(super) bypassed: Counter,
     alarms: Family<Alarm, Counter>,
+    pub(super) callbacks: CallbackMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,6 +81,7 @@ impl GuardMetrics {
             permitted_reruns: Counter::default(),
             bypassed: Counter::default(),
             alarms: Family::default(),
+            callbacks: CallbackMetrics::new(registry),
         };
         registry.register_with_unit(
             "upstream_duration",
@@ -179,6 +190,15 @@ impl GuardMetrics {
     pub fn alarm(&self, kind: &'static str) {
         debug_assert!(ALARMS.contains(&kind), "{kind} is not listed");
         self.alarms.get_or_create(&Alarm { kind }).inc();
+    }
+
+    /// Raises the alarm where money moved for an order that ended otherwise.
+    pub(super) fn succeeded_after(&self, end: State) {
+        match end {
+            State::Cancelled => self.alarm("success-on-cancelled"),
+            State::Failed => self.alarm("success-on-failed"),
+            _ => {}
+        }
     }
 
     /// Counts orders found without a lease by somebody else than a duplicate.

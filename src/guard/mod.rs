@@ -17,6 +17,7 @@
 //! claim whose answer was lost is taken back or left to lapse, never acted upon.
 
 mod attempt;
+pub mod callback;
 mod exchange;
 mod leftovers;
 mod metrics;
@@ -120,6 +121,8 @@ pub enum Refusal {
     UpstreamUnreachable,
     UpstreamBroken,
     UpstreamTimeout,
+    CallbackBusy,
+    CallbackContradiction,
 }
 
 /// One try at an order: over, or to be had again when the order has moved.

@@ -69,7 +69,10 @@ impl Plane {
             }
         }
         match found {
-            Some((route, params)) => self.protected(route, &params, request).await,
+            Some((route, params)) => match &route.callback {
+                Some(callback) => self.callback((route, &params), callback, &routes, request).await,
+                None => self.protected(route, &params, request).await,
+            },
             None => self.pass(request).await,
         }
     }

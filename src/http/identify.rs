@@ -182,7 +182,7 @@ fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Pr
     }
 }
 
-fn joined(digests: &[Digest]) -> String {
+pub(super) fn joined(digests: &[Digest]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(digests.len() * 44);
     for digest in digests {

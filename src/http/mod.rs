@@ -6,10 +6,11 @@
 //! 2. `problems`: turns problems into answers; above it nothing can fail any more.
 //! 3. `screen`: what could be read in two ways is refused before anybody reads it.
 //! 4. `front`: decides who answers: Onceward itself (`tokens`, `orders`), a protected route
-//!    (`protected`), or the payment service without our doing (`pass`). A path that others may read
+//!    (`protected`), a callback route (`callback`), or the payment service without our doing (`pass`). A path that others may read
 //!    in another way than we do (`readings`) must not lead to another order that way.
 
 mod admit;
+mod callback;
 mod forward;
 mod front;
 mod identify;

@@ -76,7 +76,7 @@ fn may_carry_key(route: &Route, request: &Request<Incoming>) -> bool {
         })
 }
 
-fn replay(stored: StoredResponse) -> Response<Payload> {
+pub(super) fn replay(stored: StoredResponse) -> Response<Payload> {
     let mut response = Response::new(Payload::Full(stored.body));
     *response.status_mut() = stored.status;
     *response.headers_mut() = stored.headers;

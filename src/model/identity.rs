@@ -59,13 +59,7 @@ impl Order {
     pub fn new(route: Arc<str>, scope: &str, key: Key) -> Order {
         let number = hash(&[scope, key.as_str()]);
         let id = hash(&[&route, scope, key.as_str()]);
-        Order {
-            partition: Partition::of(&number),
-            id: URL_SAFE_NO_PAD.encode(&id[..16]).into(),
-            scope: scope.into(),
-            route,
-            key,
-        }
+        Order { partition: Partition::of(&number), id: short(&id), scope: scope.into(), route, key }
     }
 }
 
@@ -114,8 +108,13 @@ impl AttemptIds {
     }
 }
 
+/// What stands in Redis names for a hash.
+pub(super) fn short(hash: &[u8; 32]) -> Box<str> {
+    URL_SAFE_NO_PAD.encode(&hash[..16]).into()
+}
+
 /// SHA-256 over parts that cannot run into one another.
-fn hash(parts: &[&str]) -> [u8; 32] {
+pub(super) fn hash(parts: &[&str]) -> [u8; 32] {
     let mut sha = Sha256::new();
     for part in parts {
         sha.update((part.len() as u64).to_le_bytes());

@@ -5,6 +5,7 @@
 //! Where callers and payment services could read one text in two ways, these rooms refuse it:
 //! whoever reads another order number than we do pays twice.
 
+pub mod event;
 pub mod form;
 pub mod identity;
 pub mod json;

@@ -3,6 +3,8 @@
 //! Every decision is one script and one typed function here. The store knows states, fences and
 //! leases; what an answer of the payment service means, it never learns.
 
+pub mod callbacks;
+pub mod conclude;
 pub mod error;
 pub mod link;
 pub mod metrics;

@@ -3,6 +3,7 @@
 //! `<namespace>:{p<NN>}:<kind>:<id>`: the hash tag keeps everything of one order number in one
 //! Cluster slot. Ids are hashes, never client text.
 
+use crate::model::event::Event;
 use crate::model::identity::{Order, Partition};
 
 /// Names under one namespace.
@@ -25,6 +26,16 @@ impl Names {
     /// The lease of one order.
     pub fn lease(&self, order: &Order) -> String {
         self.of(order.partition, "lease", &order.id)
+    }
+
+    /// The hash that tells all of one callback event.
+    pub fn callback(&self, event: &Event) -> String {
+        self.of(event.order.partition, "callback", &event.id)
+    }
+
+    /// The lease of the copy of an event that is being forwarded.
+    pub fn callback_lease(&self, event: &Event) -> String {
+        self.of(event.order.partition, "lease", &event.id)
     }
 
     /// A token, by the hash of its text.

@@ -225,7 +225,7 @@ impl Store {
             Kept::TooLarge(status) => ("large", Some(status), Vec::new(), Default::default()),
             Kept::Response(response) => {
                 let status = Some(&response.status);
-                match record::closed(&response.body, order, &self.config.secrets) {
+                match record::closed(&response.body, &order.id, &self.config.secrets) {
                     Ok(body) => ("yes", status, pack(&response.headers), body),
                     // What cannot be sealed is not stored in clear; the outcome is stored all the
                     // same, and duplicates are told that the response is not.

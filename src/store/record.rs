@@ -125,14 +125,14 @@ pub(super) fn found(
     })
 }
 
-/// A body as it is written: sealed to its order when there is a secret.
+/// A body as it is written: sealed to its order or event when there is a secret.
 pub(super) fn closed<'a>(
     body: &'a Bytes,
-    order: &Order,
+    id: &str,
     secrets: &Secrets,
 ) -> Result<Cow<'a, [u8]>, CannotSeal> {
     Ok(if secrets.is_keyed() {
-        Cow::Owned([&[SEALED][..], &secrets.seal(order.id.as_bytes(), body)?].concat())
+        Cow::Owned([&[SEALED][..], &secrets.seal(id.as_bytes(), body)?].concat())
     } else if body.first() == Some(&SEALED) || body.first() == Some(&CLEAR) {
         // A body that begins like one of our marks is marked itself, so that none is mistaken.
         Cow::Owned([&[CLEAR][..], body].concat())
@@ -148,7 +148,7 @@ const CLEAR: u8 = 0xff;
 
 /// A response that cannot be read back counts as one that was not stored: it must not be replayed
 /// wrong, and the order must not run again.
-fn kept(
+pub(super) fn kept(
     stored: &str,
     status: &str,
     headers: &[u8],

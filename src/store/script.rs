@@ -70,6 +70,10 @@ scripts! {
     LAPSE "lapse"
     LOOK "look"
     SURVEY "survey"
+    ACCEPT_CALLBACK "accept_callback"
+    SETTLE_CALLBACK "settle_callback"
+    DROP_CALLBACK "drop_callback"
+    CONCLUDE "conclude"
 }
 
 /// A script's reply, read from the front.

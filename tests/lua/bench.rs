@@ -1,12 +1,15 @@
 //! A store on a Redis of its own, one order, and attempts that go by letters.
 
 use crate::support::redis::Redis;
+use onceward::model::event::Event;
 use onceward::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use onceward::model::key::Key;
 use onceward::model::order::State;
 use onceward::model::response::{Kept, StoredResponse};
 use onceward::model::seal::Secrets;
 use onceward::model::token::{Token, TokenFor};
+use onceward::store::callbacks::{Accept, Acknowledged, Arrival, Dropped};
+use onceward::store::conclude::Conclude;
 use onceward::store::link::Link;
 use onceward::store::orders::{
     Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
@@ -31,6 +34,9 @@ pub const BY: &str = "replica-1";
 /// What the first caller asks, and who it is.
 pub const PAYLOAD: &str = "payload";
 pub const CALLER: &str = "caller";
+
+/// What may not differ between a callback's repeats.
+pub const UNCHANGED: &str = "unchanged";
 
 pub struct Bench {
     pub redis: Redis,
@@ -134,6 +140,49 @@ impl Bench {
     pub async fn lapse(&self, fence: Option<u64>) -> Lapse {
         let (partition, id) = (self.order.partition, &self.order.id);
         self.store.lapse(partition, id, fence, KEEP).await.unwrap()
+    }
+
+    /// An event of the order's number.
+    pub fn event(&self, what: &str) -> Event {
+        Event::new(self.order.clone(), &[Some(what.to_owned())])
+    }
+
+    pub async fn accept(&self, event: &Event, who: &str) -> Accept {
+        self.accept_saying(event, who, UNCHANGED).await
+    }
+
+    /// Accepts a copy whose unchanging fields have that digest.
+    pub async fn accept_saying(&self, event: &Event, who: &str, unchanged: &str) -> Accept {
+        self.try_accept(event, who, unchanged, true).await
+    }
+
+    /// Accepts a copy that has met another and is not to be forwarded.
+    pub async fn accept_waiting(&self, event: &Event, who: &str) -> Accept {
+        self.try_accept(event, who, UNCHANGED, false).await
+    }
+
+    async fn try_accept(&self, event: &Event, who: &str, unchanged: &str, forward: bool) -> Accept {
+        let attempt = &self.attempt(who);
+        let arrival = Arrival { event, attempt, lease: LEASE, keep: KEEP, unchanged, forward };
+        self.store.accept_callback(&arrival).await.unwrap()
+    }
+
+    pub async fn acknowledge(&self, event: &Event, who: &str, fence: u64) -> Acknowledged {
+        let attempt = &self.attempt(who);
+        let Kept::Response(response) = answer(200, b"paid") else { unreachable!() };
+        let stored =
+            self.store.settle_callback(event, (attempt, fence), FINAL, UNCHANGED, &response);
+        stored.await.unwrap()
+    }
+
+    pub async fn drop_callback(&self, event: &Event, who: &str, fence: u64) -> Dropped {
+        let attempt = &self.attempt(who);
+        self.store.drop_callback(event, (attempt, fence)).await.unwrap()
+    }
+
+    /// Ends the order on a callback's word.
+    pub async fn conclude(&self, to: State) -> Conclude {
+        self.store.conclude(&self.order, to, FINAL, "a callback said so").await.unwrap()
     }
 
     pub async fn look(&self) -> Record {

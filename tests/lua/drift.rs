@@ -1,6 +1,8 @@
 //! A header is a contract: held against its body, against Rust, and against what goes over the wire.
 
-use super::bench::{BY, Bench, CALLER, FINAL, GOOD, KEEP, LEASE, NAMESPACE, PAYLOAD, spent};
+use super::bench::{
+    BY, Bench, CALLER, FINAL, GOOD, KEEP, LEASE, NAMESPACE, PAYLOAD, UNCHANGED, spent,
+};
 use super::header::{Header, SOURCES, matched, numbers, replies};
 use super::tour;
 use onceward::model::order::State::Succeeded;
@@ -9,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The Rust side, as it is written.
-const RUST: [&str; 4] = [
+const RUST: [&str; 6] = [
+    include_str!("../../src/store/callbacks.rs"),
     include_str!("../../src/store/orders.rs"),
     include_str!("../../src/store/record.rs"),
+    include_str!("../../src/store/conclude.rs"),
     include_str!("../../src/store/survey.rs"),
     include_str!("../../src/store/tokens.rs"),
 ];
@@ -125,6 +129,11 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.abandon_with("A", Some(&spent(&token, 0))).await;
     bench.look().await;
     bench.store.survey(bench.order.partition, 7).await.unwrap();
+    bench.conclude(Succeeded).await;
+    let paid = bench.event("PAID");
+    bench.accept(&paid, "A").await;
+    bench.acknowledge(&paid, "A", 1).await;
+    bench.drop_callback(&paid, "A", 1).await;
 
     let calls = calls(&bench);
     let order = [
@@ -138,6 +147,10 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "abandon",
         "look",
         "survey",
+        "conclude",
+        "accept_callback",
+        "settle_callback",
+        "drop_callback",
     ];
     assert_eq!(calls.len(), order.len());
     for (script, call) in order.into_iter().zip(calls) {
@@ -176,7 +189,7 @@ fn expected(
     let text = |text: &str| vec![text.to_owned()];
     let id = &*bench.order.id;
     let keep = match script {
-        "settle" | "abandon" => ms(FINAL),
+        "settle" | "abandon" | "conclude" | "settle_callback" => ms(FINAL),
         _ => ms(KEEP),
     };
     let orders = match script {
@@ -186,6 +199,7 @@ fn expected(
     };
     let why = match script {
         "settle" => "upstream said so",
+        "conclude" => "a callback said so",
         _ => "nothing was sent",
     };
     let from = onceward::model::order::words(Succeeded.entered_from());
@@ -216,5 +230,7 @@ fn expected(
         ("channel", vec![bench.store.names().settled_channel()]),
         ("why", text(why)),
         ("limit", text("7")),
+        ("unchanged", text(UNCHANGED)),
+        ("forward", text("yes")),
     ])
 }

@@ -7,15 +7,19 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 9] = [
+pub const SOURCES: [(&str, &str); 13] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
+    ("accept_callback", include_str!("../../lua/accept_callback.lua")),
     ("bind_token", include_str!("../../lua/bind_token.lua")),
     ("claim", include_str!("../../lua/claim.lua")),
+    ("drop_callback", include_str!("../../lua/drop_callback.lua")),
     ("issue_token", include_str!("../../lua/issue_token.lua")),
     ("lapse", include_str!("../../lua/lapse.lua")),
     ("look", include_str!("../../lua/look.lua")),
     ("renew", include_str!("../../lua/renew.lua")),
+    ("conclude", include_str!("../../lua/conclude.lua")),
     ("settle", include_str!("../../lua/settle.lua")),
+    ("settle_callback", include_str!("../../lua/settle_callback.lua")),
     ("survey", include_str!("../../lua/survey.lua")),
 ];
 
@@ -111,7 +115,7 @@ fn table(rest: &str) -> Vec<String> {
 
 /// The words that the Rust function of a script tells apart.
 pub fn matched(script: &str, rust: &str) -> Vec<String> {
-    let constant = format!("script::{}", script.to_uppercase());
+    let constant = format!("script::{},", script.to_uppercase());
     let (_, function) =
         rust.split_once(&constant).unwrap_or_else(|| panic!("nobody calls {constant}"));
     let (_, arms) = function.split_once("match word.as_str() {").unwrap();

@@ -2,7 +2,9 @@
 
 mod abandon;
 mod bench;
+mod callback;
 mod claim;
+mod conclude;
 mod drift;
 mod header;
 mod lease;

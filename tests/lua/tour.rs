@@ -1,8 +1,10 @@
 //! Provokes every reply of every script, one by one.
 
 use super::bench::{Bench, CALLER, answer, found, order, spent};
-use onceward::model::order::State::{Succeeded, Unknown};
+use onceward::model::order::State::{Failed, Succeeded, Unknown};
 use onceward::model::token::Token;
+use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
+use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
 use std::collections::BTreeSet;
 
@@ -12,7 +14,9 @@ pub type Seen = BTreeSet<(&'static str, &'static str)>;
 /// Goes through all of them; the words are told from the typed answers.
 pub async fn every_reply(bench: &Bench) -> Seen {
     let mut seen = Seen::new();
-    for walk in [finished(bench).await, lost(bench).await, looks(bench).await] {
+    for walk in
+        [finished(bench).await, lost(bench).await, looks(bench).await, callbacks(bench).await]
+    {
         seen.extend(walk);
     }
     seen
@@ -72,6 +76,72 @@ async fn looks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     let survey = bench.store.survey(bench.order.partition, 10).await;
     seen.push(("survey", survey.map(|_| "survey").unwrap()));
     seen
+}
+
+async fn callbacks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
+    let (paid, closed) = (bench.event("PAID"), bench.event("CLOSED"));
+    let seen = vec![
+        acknowledged(bench.acknowledge(&paid, "A", 1).await),
+        dropped(bench.drop_callback(&paid, "A", 1).await),
+        accept(bench.accept(&paid, "A").await),
+        accept(bench.accept(&paid, "B").await),
+        acknowledged(bench.acknowledge(&paid, "B", 2).await),
+        dropped(bench.drop_callback(&paid, "B", 2).await),
+        acknowledged(bench.acknowledge(&paid, "A", 1).await),
+        dropped(bench.drop_callback(&paid, "A", 1).await),
+        accept(bench.accept(&paid, "B").await),
+        accept(bench.accept_saying(&paid, "B", "other").await),
+        accept(bench.accept(&closed, "A").await),
+        dropped(bench.drop_callback(&closed, "A", 1).await),
+        accept(bench.accept(&closed, "A").await),
+    ];
+    bench.lose_record();
+    let absent = conclude(bench.conclude(Succeeded).await);
+    bench.claim("F").await;
+    let resolved = conclude(bench.conclude(Succeeded).await);
+    let already = conclude(bench.conclude(Succeeded).await);
+    let refused = conclude(bench.conclude(Failed).await);
+    [seen, vec![absent, resolved, already, refused]].concat()
+}
+
+fn accept(accept: Accept) -> (&'static str, &'static str) {
+    let word = match accept {
+        Accept::First(_) => "first",
+        Accept::Repeat(_) => "repeat",
+        Accept::Busy(_) => "busy",
+        Accept::Open => "open",
+        Accept::Contradiction => "contradiction",
+    };
+    ("accept_callback", word)
+}
+
+fn acknowledged(acknowledged: Acknowledged) -> (&'static str, &'static str) {
+    let word = match acknowledged {
+        Acknowledged::Stored => "stored",
+        Acknowledged::Fenced(_) => "fenced",
+        Acknowledged::Gone => "gone",
+    };
+    ("settle_callback", word)
+}
+
+fn dropped(dropped: Dropped) -> (&'static str, &'static str) {
+    let word = match dropped {
+        Dropped::Dropped => "dropped",
+        Dropped::Kept => "kept",
+        Dropped::Fenced(_) => "fenced",
+        Dropped::Gone => "gone",
+    };
+    ("drop_callback", word)
+}
+
+fn conclude(concluded: Conclude) -> (&'static str, &'static str) {
+    let word = match concluded {
+        Conclude::Concluded(_) => "concluded",
+        Conclude::Already => "already",
+        Conclude::Refused(_) => "refused",
+        Conclude::Absent => "absent",
+    };
+    ("conclude", word)
 }
 
 fn claim(claim: Claim) -> (&'static str, &'static str) {

@@ -1,0 +1,51 @@
+#!lua flags=allow-oom
+-- conclude: end an order on the word of somebody else than its attempt, without a response.
+--
+-- A response stored with it says what is no longer so ("still paying", a 500) and goes: duplicates
+-- get the order document. An attempt still under way can add its response with settle, under its
+-- fence, if it ends in the same state.
+--
+-- KEYS record lease due unknown
+--
+-- ARGV
+--   id
+--   to       the final state
+--   from     states it may leave, comma-separated (the transition table is Rust's)
+--   keep_ms  how long the record is kept from now
+--   channel  where it is announced to those who wait
+--   by
+--   why
+--
+-- Replies
+--   concluded state  the order is final now; the state it left
+--   already          it stood in that state before, perhaps by an earlier copy of this call
+--   refused state    its state does not allow it; nothing was written
+--   absent           nobody has seen this order, or its claim was given back
+local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
+
+local r = redis.call('HMGET', record, 'state', 'waited', 'history')
+local state = r[1] or 'none'
+if state == 'none' then
+  return {'absent'}
+end
+if state == to then
+  return {'already'}
+end
+if not holds(from, state) then
+  return {'refused', state}
+end
+
+local now = now_ms()
+redis.call('HSET', record, 'state', to, 'updated', text(now),
+  'history', noted(r[3], now, state, to, by, why))
+redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'settled', 'waited')
+redis.call('PEXPIRE', record, keep_ms)
+redis.call('ZREM', due, id)
+redis.call('ZREM', unknown, id)
+redis.call('DEL', lease)
+if r[2] then
+  redis.call('PUBLISH', channel, id)
+end
+return {'concluded', state}

@@ -1,0 +1,205 @@
+//! The fields of a route of kind `callback`.
+
+use super::read::Problem;
+use super::routes::{RuleShape, as_text, place};
+use crate::model::order::State;
+use crate::model::source::Source;
+use crate::route::{Ack, Callback, Fingerprint, Routes, Tells, TokenUse, Tuning};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// What only a callback route has.
+#[derive(Deserialize, Default)]
+pub(super) struct CallbackShape {
+    #[serde(default)]
+    event: Vec<String>,
+    #[serde(default)]
+    unchanged: Vec<String>,
+    #[serde(default)]
+    ack: AckShape,
+    #[serde(default)]
+    settles: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct AckShape {
+    #[serde(default)]
+    status: Vec<u16>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    at: Option<String>,
+    #[serde(default, rename = "in")]
+    texts: Option<Vec<Value>>,
+}
+
+/// Its fields' names.
+const OWN: [&str; 4] = ["event", "unchanged", "ack", "settles"];
+
+/// Fields that say how an order is attempted, paid for or asked about: a callback is none.
+const OF_ORDERS: [&str; 20] = [
+    "mode",
+    "query",
+    "cancel",
+    "token",
+    "token_ttl",
+    "key_required",
+    "fingerprint",
+    "fingerprint_ignore",
+    "caller",
+    "on_unknown",
+    "redis_down",
+    "duplicate_wait",
+    "lock_ttl",
+    "record_ttl",
+    "unknown_ttl",
+    "cancel_ttl",
+    "query_interval",
+    "resolve_deadline",
+    "settle_delay",
+    "cancel_interval",
+];
+
+/// Takes what only a callback route has off a route's fields, and says which fields do not belong
+/// to its kind. `None` for a route of another kind.
+pub(super) fn take(
+    route: &mut Map<String, Value>,
+    bad: &mut impl FnMut(&str, String),
+) -> Option<CallbackShape> {
+    let is_callback = route.get("kind").and_then(Value::as_str) == Some("callback");
+    let mut own = Map::new();
+    for field in OWN {
+        if let Some(value) = route.remove(field) {
+            if !is_callback {
+                bad(field, "only a route of kind \"callback\" has it".into());
+            }
+            own.insert(field.into(), value);
+        }
+    }
+    if !is_callback {
+        return None;
+    }
+    for field in OF_ORDERS {
+        if route.remove(field).is_some() {
+            bad(field, "a route of kind \"callback\" has no such field".into());
+        }
+    }
+    match serde_json::from_value(Value::Object(own)) {
+        Ok(shape) => Some(shape),
+        Err(error) => {
+            bad("kind", format!("callback: {error}"));
+            Some(CallbackShape::default())
+        }
+    }
+}
+
+/// Reads them.
+pub(super) fn read(
+    shape: CallbackShape,
+    outcome: Vec<RuleShape>,
+    bad: &mut impl FnMut(&str, String),
+) -> Callback {
+    let event = sources("event", &shape.event, bad);
+    let unchanged = sources("unchanged", &shape.unchanged, bad);
+    let ack = ack(shape.ack, bad);
+    let outcome = outcome
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, rule)| tells(&format!("outcome[{index}]"), rule, bad))
+        .collect();
+    Callback { event, unchanged, ack, settles: shape.settles.map(Into::into), outcome }
+}
+
+fn sources(field: &str, texts: &[String], bad: &mut impl FnMut(&str, String)) -> Vec<Source> {
+    let read =
+        |text: &String| Source::parse(text).map_err(|error| bad(field, error.to_string())).ok();
+    texts.iter().filter_map(read).collect()
+}
+
+fn ack(shape: AckShape, bad: &mut impl FnMut(&str, String)) -> Ack {
+    if let Some(status) = shape.status.iter().find(|status| !(200..=299).contains(*status)) {
+        bad("ack", format!("status: {status} acknowledges nothing, expected 2xx"));
+    }
+    let at = match (shape.at, shape.texts) {
+        (None, None) => None,
+        (Some(at), Some(texts)) => match Source::parse(&at) {
+            Ok(source) => Some((source, texts.iter().map(as_text).collect())),
+            Err(error) => {
+                bad("ack", error.to_string());
+                None
+            }
+        },
+        _ => {
+            bad("ack", "\"at\" and \"in\" go together".into());
+            None
+        }
+    };
+    let body = shape.body.map(|body| body.trim_ascii().to_owned());
+    Ack { status: shape.status, body, at }
+}
+
+fn tells(here: &str, rule: RuleShape, bad: &mut impl FnMut(&str, String)) -> Option<Tells> {
+    if !rule.status.is_empty() {
+        bad(here, "a callback is a request, it has no \"status\"".into());
+    }
+    let means = match rule.means.as_str() {
+        "succeeded" => Some(State::Succeeded),
+        "failed" => Some(State::Failed),
+        "unknown" => None,
+        _ => {
+            let what = "means: a callback tells succeeded, failed, or unknown (settles nothing)";
+            bad(here, what.into());
+            return None;
+        }
+    };
+    let Some(at) = rule.at else {
+        bad(here, "needs \"at\", a place in the callback".into());
+        return None;
+    };
+    match Source::parse(&at) {
+        Ok(at) => {
+            let texts = rule.texts.map(|texts| texts.iter().map(as_text).collect());
+            Some(Tells { at, texts, means })
+        }
+        Err(error) => {
+            bad(here, error.to_string());
+            None
+        }
+    }
+}
+
+/// A callback without a key is nobody's; what belongs to payments alone is off, whatever the
+/// process's variables say.
+pub(super) fn settle_tuning(tuning: &mut Tuning) {
+    tuning.key_required = true;
+    tuning.token = TokenUse::Off;
+    tuning.fingerprint = Fingerprint::Off;
+}
+
+/// Every `settles` names an order route, whose orders are told apart as the callbacks are.
+pub(super) fn check_targets(
+    routes: &Routes,
+    places: &BTreeMap<String, usize>,
+    problems: &mut Vec<Problem>,
+) {
+    for route in &routes.0 {
+        let Some(target) = route.callback.as_ref().and_then(|own| own.settles.as_deref()) else {
+            continue;
+        };
+        let what = match routes.named(target) {
+            None if places.contains_key(target) => continue,
+            None => format!("no route is called {target:?}"),
+            Some(other) if other.callback.is_some() => {
+                format!("{target:?} is a callback route, expected one of orders")
+            }
+            Some(other) if other.tuning.scope != route.tuning.scope => {
+                format!("{target:?} has another scope: its orders would not be found")
+            }
+            Some(_) => continue,
+        };
+        let index = places.get(&*route.name).copied().unwrap_or_default();
+        problems.push(Problem { at: format!("{}.settles", place(index, &route.name)), what });
+    }
+}

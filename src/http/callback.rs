@@ -1,0 +1,110 @@
+//! A request on a callback route: read whole, its event found, handed to the guard, answered.
+
+use super::Plane;
+use super::admit::Admitted;
+use super::identify::joined;
+use super::protected::replay;
+use crate::answer::problem::{Name, Problem, Told};
+use crate::guard::callback::{Heard, Notice, Settles};
+use crate::guard::{Payment, Refusal};
+use crate::model::event::Event;
+use crate::model::order::State;
+use crate::model::path::Params;
+use crate::model::source::{BadValue, View};
+use crate::payload::Payload;
+use crate::route::{Callback, Route, Routes};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_ENCODING, HeaderValue};
+use hyper::{Request, Response};
+use std::sync::Arc;
+
+impl Plane {
+    /// Answers a notification on `route`, whose kind `callback` describes.
+    pub(super) async fn callback(
+        self: &Arc<Self>,
+        (route, params): (&Arc<Route>, &Params<'_>),
+        callback: &Callback,
+        routes: &Routes,
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        let about = |problem: Problem| problem.about(route, None);
+        let admitted = self.admit(route, params, request).await.map_err(about)?;
+        let Admitted::Payment(payment) = admitted else {
+            return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key.")));
+        };
+        let key = payment.order.key.clone();
+        let notice = self.notice(payment, params, callback, routes).map_err(about)?;
+        match self.guard.notify(notice).await {
+            Heard::First(response) => Ok(told(response, route, "first")),
+            Heard::Unacknowledged(response) => Ok(told(response, route, "unacknowledged")),
+            Heard::Repeat(stored) => {
+                let mut response = told(replay(stored), route, "replay");
+                let marker = self.config.replay_header.clone();
+                response.headers_mut().insert(marker, HeaderValue::from_static("true"));
+                Ok(response)
+            }
+            Heard::Refused(refusal) => Err(refused(refusal).about(route, Some(&key))),
+        }
+    }
+
+    /// What a notification tells.
+    fn notice(
+        &self,
+        mut payment: Payment,
+        params: &Params<'_>,
+        callback: &Callback,
+        routes: &Routes,
+    ) -> Result<Notice, Problem> {
+        let query = payment.head.uri.query().unwrap_or_default();
+        let headers = &payment.head.headers;
+        let view = View { headers, query, params: Some(params), body: &payment.body };
+        let fields = Callback::values(&callback.event, &view).map_err(unreadable)?;
+        let unchanged = Callback::values(&callback.unchanged, &view).map_err(unreadable)?;
+        let settles = callback.settles.as_deref().and_then(|name| routes.named(name));
+        let settles = settles
+            .zip(callback.tells(&view))
+            .map(|(route, to): (_, State)| Settles { route: route.clone(), to });
+        let event = Event::new(payment.order.clone(), &fields);
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * unchanged.len());
+        for value in &unchanged {
+            // A field that is missing is unlike an empty one.
+            parts.push(if value.is_some() { b"1" } else { b"0" });
+            parts.push(value.as_deref().unwrap_or_default().as_bytes());
+        }
+        let unchanged = joined(&self.secrets.digests("unchanged", &parts));
+        // A compressed acknowledgement could not be told from another answer.
+        payment.head.headers.remove(ACCEPT_ENCODING);
+        Ok(Notice { payment, event, unchanged, ack: callback.ack.clone(), settles })
+    }
+}
+
+/// A callback is no order: it stands nowhere.
+fn refused(refusal: Refusal) -> Problem {
+    let upstream = match refusal {
+        Refusal::UpstreamTimeout => Some(Name::UpstreamTimeout),
+        Refusal::UpstreamBroken => Some(Name::UpstreamBroken),
+        Refusal::UpstreamUnreachable => Some(Name::UpstreamUnreachable),
+        _ => None,
+    };
+    match upstream {
+        Some(name) => Problem::new(name, "The callback was not acknowledged. Send it again."),
+        None => Problem::of(refusal, State::None).stateless(),
+    }
+}
+
+fn unreadable(error: BadValue) -> Problem {
+    let problem = Problem::new(Name::BadRequest, error.to_string());
+    match error {
+        BadValue::Body(_) => problem.closing(),
+        _ => problem,
+    }
+}
+
+fn told(
+    mut response: Response<Payload>,
+    route: &Arc<Route>,
+    outcome: &'static str,
+) -> Response<Payload> {
+    response.extensions_mut().insert(Told { route: Some(route.name.clone()), outcome });
+    response
+}
