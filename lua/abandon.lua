@@ -19,18 +19,22 @@
 --   abandoned state  the claim was this attempt's and is given back, its token can be used again;
 --                    where the order stands now
 --   voided           there was no such claim; should it still arrive it will be refused
---   refused state    the order has moved on; nothing was written
+--   refused state    the order has moved on; nothing was written, but that one being cancelled is due
+--                    at once, for this attempt has ended
 local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, attempt, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local channel, by, why = ARGV[4], ARGV[5], ARGV[6]
 
-local r = redis.call('HMGET', record, 'state', 'attempt', 'void', 'from', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'attempt', 'void', 'from', 'waited', 'history', 'ask')
 local state, mine = r[1] or 'none', r[2] == attempt
 if r[3] and holds(r[3], attempt) then
   if mine then return {'abandoned', state} end
   return {'voided'}
 end
 if mine and state ~= 'in_flight' then
+  if state == 'cancelling' and redis.call('DEL', lease) == 1 then
+    redis.call('ZADD', due, text(now_ms()), id)
+  end
   return {'refused', state}
 end
 if not mine then
@@ -53,6 +57,7 @@ if back == 'none' then
   end
 elseif back == 'unknown' then
   redis.call('ZADD', unknown, 'NX', text(now), id)
+  ask_later(due, id, now, r[7])
 end
 if r[5] then
   redis.call('PUBLISH', channel, id)

@@ -19,6 +19,8 @@
 --   key
 --   scope
 --   by
+--   ask_ms        should its outcome become unknown, how long after that it is first asked about;
+--                 0 when nobody can be asked
 --
 -- Replies
 --   granted fence attempts from
@@ -35,10 +37,11 @@ local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], K
 local id, attempt, lease_ms, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local fingerprints, callers, grant_from = ARGV[5], ARGV[6], ARGV[7]
 local token_hash, token_until = ARGV[8], tonumber(ARGV[9])
-local route, key, scope, by = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local route, key, scope, by, ask_ms = ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'attempts', 'fingerprint', 'token',
-  'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited', 'caller')
+  'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited', 'caller',
+  'released')
 local state, fence, attempts = r[1] or 'none', tonumber(r[2] or 0), tonumber(r[4] or 0)
 
 if r[7] and holds(r[7], attempt) then
@@ -68,7 +71,8 @@ if new_token then
   end
 end
 
-if state ~= 'none' and r[5] and not holds(fingerprints, r[5]) then
+-- One that may run again is as bound to its request as before.
+if (state ~= 'none' or r[17]) and r[5] and not holds(fingerprints, r[5]) then
   return {'mismatch', state}
 end
 
@@ -103,14 +107,15 @@ if new_token then
 end
 -- What the attempt before left (its response, and that it may have happened) stays until this one
 -- is settled: abandoned, it changes nothing. Late copies of the other's claim are refused.
-if state == 'unknown' then
+if state == 'unknown' or r[17] then
   redis.call('ZREM', unknown, id)
+  if r[17] then redis.call('HDEL', record, 'released') end
   if r[3] then redis.call('HSET', record, 'void', with(r[7], r[3])) end
 end
 redis.call('HSET', record, 'v', '1', 'state', 'in_flight', 'fence', text(fence), 'attempt', attempt,
   'attempts', text(attempts), 'from', state, 'fingerprint', string.match(fingerprints, '[^,]*'),
   'caller', string.match(callers, '[^,]*'), 'token', tokens, 'route', route, 'key', key,
-  'scope', scope, 'created', r[12] or text(now), 'updated', text(now),
+  'scope', scope, 'created', r[12] or text(now), 'updated', text(now), 'ask', ask_ms, 'asks', '0',
   'history', noted(r[13], now, state, 'in_flight', by, 'claimed'))
 redis.call('PEXPIRE', record, math.max(keep_ms, 2 * lease_ms))
 redis.call('ZADD', due, text(now + lease_ms), id)

@@ -25,6 +25,14 @@ local function noted(history, at, from, to, by, why)
   return all
 end
 
+-- An order of unknown outcome is due when it should be asked about; where nobody can be asked (the
+-- field `ask` of its record, ms, is 0 or missing) it is held.
+local function ask_later(due, id, now, ask)
+  if tonumber(ask or 0) > 0 then
+    redis.call('ZADD', due, text(now + tonumber(ask)), id)
+  end
+end
+
 -- Whether a comma-separated list holds a word.
 local function holds(list, word)
   return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil

@@ -5,7 +5,7 @@
 -- get the order document. An attempt still under way can add its response with settle, under its
 -- fence, if it ends in the same state.
 --
--- KEYS record lease due unknown
+-- KEYS record lease due unknown cancelling
 --
 -- ARGV
 --   id
@@ -21,7 +21,7 @@
 --   already          it stood in that state before, perhaps by an earlier copy of this call
 --   refused state    its state does not allow it; nothing was written
 --   absent           nobody has seen this order, or its claim was given back
-local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
@@ -44,6 +44,7 @@ redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'settled', 'wa
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
+redis.call('ZREM', cancelling, id)
 redis.call('DEL', lease)
 if r[2] then
   redis.call('PUBLISH', channel, id)

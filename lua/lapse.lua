@@ -2,7 +2,7 @@
 -- lapse: an order in flight whose lease is gone becomes unknown. It may have reached the payment
 -- service, so it is never run again on that account (no-silent-rerun).
 --
--- KEYS record lease due unknown
+-- KEYS record lease due unknown cancelling
 --
 -- ARGV
 --   id
@@ -16,13 +16,16 @@
 --   held lease_ms  the lease stands; its next due time is when it would run out
 --   moved state    the order is not in flight, or under another fence; one whose record has expired
 --                  is struck from the indexes
-local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, fence, keep_ms, channel, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'fence', 'waited', 'history', 'ask')
 if r[1] ~= 'in_flight' or (fence ~= '' and r[2] ~= fence) then
-  if r[1] ~= 'in_flight' then redis.call('ZREM', due, id) end
-  if not r[1] then redis.call('ZREM', unknown, id) end
+  if r[1] ~= 'in_flight' and r[1] ~= 'unknown' and r[1] ~= 'cancelling' then
+    redis.call('ZREM', due, id)
+    redis.call('ZREM', unknown, id)
+    redis.call('ZREM', cancelling, id)
+  end
   return {'moved', r[1] or 'none'}
 end
 local now = now_ms()
@@ -36,6 +39,7 @@ redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
 redis.call('PEXPIRE', record, keep_ms, 'GT')
 redis.call('ZREM', due, id)
 redis.call('ZADD', unknown, 'NX', text(now), id)
+ask_later(due, id, now, r[5])
 if r[3] then
   redis.call('PUBLISH', channel, id)
 end

@@ -20,7 +20,8 @@ local attempt, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local owner = attempt .. ':' .. fence
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt')
-if r[1] ~= 'in_flight' or r[2] ~= fence or r[3] ~= attempt then
+-- A cancel that was asked for does not end the attempt, it waits for its end.
+if (r[1] ~= 'in_flight' and r[1] ~= 'cancelling') or r[2] ~= fence or r[3] ~= attempt then
   return {'lost', r[1] or 'none'}
 end
 local holder = redis.call('GET', lease)

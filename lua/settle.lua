@@ -23,6 +23,8 @@
 -- Replies
 --   settled        written, or an earlier copy of this call wrote it; an order that somebody else
 --                  brought to the same end meanwhile gets the response it still lacks
+--   kept           the order is being cancelled: it stays so, the outcome and its response are kept
+--                  for when the cancel call has decided, which is due at once
 --   fenced fence   the order is another attempt's, under this fence; nothing was written
 --   refused state  the order's state does not allow it; nothing was written
 --   gone           there is no such record
@@ -31,7 +33,8 @@ local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history', 'stored')
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history',
+  'released', 'ask', 'stored')
 if not r[1] then
   return {'gone'}
 end
@@ -42,23 +45,47 @@ if r[4] == attempt and r[1] == to then
   return {'settled'}
 end
 -- Final already, on a callback's word; nothing follows this state, so `from` does not list it.
-if r[1] == to and not holds(from, to) and not r[7] and not r[4] then
+if r[1] == to and not holds(from, to) and not r[9] and not r[4] then
   redis.call('HSET', record, 'settled', attempt, 'stored', stored, 'status', status,
     'headers', headers, 'body', body)
   return {'settled'}
 end
-if not holds(from, r[1]) then
+local cancelling = r[1] == 'cancelling'
+if cancelling and r[4] == attempt then
+  return {'kept'}
+end
+-- One that may run again and has not yet: its outcome is as welcome as it was while unknown.
+local state = r[1]
+if state == 'none' and r[7] == attempt then
+  state = 'unknown'
+end
+if not cancelling and not holds(from, state) then
   return {'refused', r[1]}
 end
 
 local now = now_ms()
+if cancelling then
+  redis.call('HSET', record, 'settled', attempt, 'told', to, 'updated', text(now), 'history',
+    noted(r[6], now, 'cancelling', 'cancelling', by, 'attempt ended ' .. to .. ': ' .. why))
+  if stored ~= 'no' then
+    redis.call('HSET', record, 'stored', stored, 'status', status, 'headers', headers, 'body', body)
+  end
+  redis.call('PEXPIRE', record, keep_ms, 'GT')
+  redis.call('ZADD', due, text(now), id)
+  redis.call('DEL', lease)
+  return {'kept'}
+end
 redis.call('HSET', record, 'state', to, 'settled', attempt, 'updated', text(now), 'stored', stored,
   'status', status, 'headers', headers, 'body', body,
   'history', noted(r[6], now, r[1], to, by, why))
+if r[7] then
+  redis.call('HDEL', record, 'released')
+end
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
 if to == 'unknown' then
   redis.call('ZADD', unknown, 'NX', text(now), id)
+  ask_later(due, id, now, r[8])
 elseif r[1] == 'unknown' then
   redis.call('ZREM', unknown, id)
 end

@@ -8,7 +8,7 @@
 
 use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
-use crate::guard::{Guard, GuardMetrics};
+use crate::guard::{Guard, GuardMetrics, Hints, hints};
 use crate::http::trace::HttpMetrics;
 use crate::http::{self, Plane};
 use crate::model::identity::AttemptIds;
@@ -18,8 +18,9 @@ use crate::store::link::Link;
 use crate::store::settled::Waiters;
 use crate::store::{self, Store, StoreMetrics};
 use crate::upstream::{self, Upstream};
-use crate::worker::reload;
+use crate::worker::resolve::Resolver;
 use crate::worker::survey::{SurveyMetrics, Surveyor};
+use crate::worker::{ResolveMetrics, reload};
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use std::io;
@@ -63,6 +64,7 @@ struct Shared {
     store_metrics: StoreMetrics,
     guard_metrics: GuardMetrics,
     http_metrics: HttpMetrics,
+    hints: Hints,
     stop: CancellationToken,
 }
 
@@ -78,6 +80,8 @@ pub fn run(
 ) -> Result<(), StartError> {
     let mut registry = Registry::with_prefix("onceward");
     let survey_metrics = SurveyMetrics::new(&mut registry);
+    let resolve_metrics = ResolveMetrics::new(&mut registry);
+    let (hints, told) = hints();
     let client = redis::Client::open(config.redis_url.as_str()).map_err(|_| StartError::Redis)?;
     let shared = Shared {
         routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
@@ -89,6 +93,7 @@ pub fn run(
         store_metrics: StoreMetrics::new(&mut registry),
         guard_metrics: GuardMetrics::new(&mut registry),
         http_metrics: HttpMetrics::new(&mut registry),
+        hints,
         stop: stop.clone(),
         config,
     };
@@ -106,6 +111,17 @@ pub fn run(
             keep: unknown_ttl(&shared.routes.load()),
             metrics: survey_metrics,
             guard: shared.guard_metrics.clone(),
+            hints: shared.hints.clone(),
+        };
+        let resolver = Resolver {
+            store: store.clone(),
+            routes: shared.routes.clone(),
+            upstream: Upstream::new(shared.upstream()),
+            authority: config.upstream.clone(),
+            turns: shared.attempts.clone(),
+            metrics: resolve_metrics.clone(),
+            guard: shared.guard_metrics.clone(),
+            hints: shared.hints.clone(),
         };
         let admin = Admin {
             config: config.clone(),
@@ -113,6 +129,10 @@ pub fn run(
             store: store.clone(),
             registry: Arc::new(registry),
             draining: stop.clone(),
+            guard: shared.guard_metrics.clone(),
+            metrics: resolve_metrics,
+            hints: shared.hints.clone(),
+            turns: shared.attempts.clone(),
         };
         let over = CancellationToken::new();
         let limits = serve::Config { header_timeout: config.header_timeout };
@@ -129,8 +149,14 @@ pub fn run(
             over.cancel();
         };
         // The admin plane answers to the last: a drain can be watched.
-        let (served, ..) =
-            tokio::join!(admin, listening, reloading, surveyor.run(over.clone()), ending);
+        let (served, ..) = tokio::join!(
+            admin,
+            listening,
+            reloading,
+            surveyor.run(over.clone()),
+            resolver.run(told, over.clone()),
+            ending
+        );
         Ok(served?)
     })
 }
@@ -138,6 +164,13 @@ pub fn run(
 impl Shared {
     fn link(&self) -> Arc<Link> {
         Arc::new(Link::new(self.client.clone(), self.config.redis_timeout))
+    }
+
+    fn upstream(&self) -> upstream::Config {
+        upstream::Config {
+            authority: self.config.upstream.clone(),
+            connect_timeout: self.config.upstream_connect_timeout,
+        }
     }
 
     fn store(&self, link: Arc<Link>) -> Result<Store, StartError> {
@@ -155,19 +188,16 @@ impl Shared {
 
     /// One thread's data plane: its guard, and the plane around it.
     fn plane(&self, link: Arc<Link>) -> Result<Plane, StartError> {
-        let upstream = upstream::Config {
-            authority: self.config.upstream.clone(),
-            connect_timeout: self.config.upstream_connect_timeout,
-        };
         let guard = Guard {
             store: Arc::new(self.store(link)?),
-            upstream: Arc::new(Upstream::new(upstream)),
+            upstream: Arc::new(Upstream::new(self.upstream())),
             waiters: self.waiters.clone(),
             attempts: self.attempts.clone(),
             redis_timeout: self.config.redis_timeout,
             running: TaskTracker::new(),
             metrics: self.guard_metrics.clone(),
             leftovers: Default::default(),
+            hints: self.hints.clone(),
         };
         Ok(Plane {
             config: http::Config {

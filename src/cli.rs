@@ -1,8 +1,8 @@
-//! The commands: serve, check, doctor, dev.
+//! The commands: serve, check, doctor, order, dev.
 
 use crate::config::{Config, Problems, Process};
 use crate::doctor::{self, Patient};
-use crate::{app, dev, telemetry};
+use crate::{app, dev, operate, telemetry};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,6 +34,9 @@ enum Command {
     Check,
     /// Examine Redis: may money rest on it? Exit 1 when something fails
     Doctor,
+    /// Show, cancel, resolve or release one order, through the admin plane at ADMIN_LISTEN
+    #[command(subcommand)]
+    Order(operate::Act),
     /// Run everything on this machine: a private redis-server, the sandbox payment service, the
     /// sidecar on 127.0.0.1:1234
     Dev,
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Serve => configured(serve),
         Command::Check => configured(check),
         Command::Doctor => configured(doctor),
+        Command::Order(act) => configured(|config| operate::main(&config, act)),
         Command::Dev => dev::main(),
         Command::Sandbox(arguments) => dev::sandbox(arguments),
     }

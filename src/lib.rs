@@ -10,7 +10,7 @@
 //! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
 //! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
-//!   payment service it runs.
+//!   payment service it runs. [`operate`] asks a running sidecar about an order.
 
 pub mod admin;
 pub mod answer;
@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod guard;
 pub mod http;
 pub mod model;
+pub mod operate;
 pub mod payload;
 pub mod route;
 pub mod sandbox;

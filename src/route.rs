@@ -6,12 +6,15 @@ mod callback;
 
 pub use callback::{Ack, Callback, Tells};
 
+use crate::model::key::Key;
 use crate::model::order::State;
 use crate::model::outcome::Rule;
 use crate::model::path::{Params, Pattern};
 use crate::model::source::Source;
 use hyper::Method;
 use hyper::header::HeaderName;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,8 @@ pub struct Route {
     pub cancel: Option<Call>,
     /// For a route of kind `callback`: how notifications are treated. It has no orders then.
     pub callback: Option<Callback>,
+    /// Whether the caller that made an order may cancel it; else only an operator may.
+    pub client_cancel: bool,
 }
 
 /// What a route may set for itself, or leave to the process's variables of the same names.
@@ -112,7 +117,7 @@ pub struct Call {
     /// Its path and query; `{key}` stands for the order number.
     pub path: String,
     /// Its JSON body, if any; `{key}` in any of its strings stands for the order number.
-    pub json: Option<serde_json::Value>,
+    pub json: Option<Value>,
     /// What its answer means.
     pub outcome: Vec<Rule>,
 }
@@ -131,9 +136,44 @@ impl Route {
         self.query.is_some()
     }
 
+    /// How long after its outcome became unknown an order is first asked about, where it can be.
+    pub fn ask_after(&self) -> Option<Duration> {
+        self.can_ask().then_some(self.tuning.query_interval)
+    }
+
     /// Whether the body must be read to find the key.
     pub fn key_in_body(&self) -> bool {
         self.tuning.key.iter().any(Source::is_in_body)
+    }
+}
+
+/// What stands for the order number in a call.
+const KEY: &str = "{key}";
+
+/// All but what RFC 3986 lets stand as it is (section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl Call {
+    /// Its path and query for this order number.
+    pub fn target(&self, key: &Key) -> String {
+        let key = utf8_percent_encode(key.as_str(), RESERVED).to_string();
+        self.path.replace(KEY, &key)
+    }
+
+    /// Its JSON body for this order number.
+    pub fn body(&self, key: &Key) -> Option<Value> {
+        self.json.as_ref().map(|json| filled(json, key.as_str()))
+    }
+}
+
+fn filled(json: &Value, key: &str) -> Value {
+    match json {
+        Value::String(text) => Value::String(text.replace(KEY, key)),
+        Value::Array(list) => list.iter().map(|value| filled(value, key)).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(name, value)| (name.clone(), filled(value, key))).collect()
+        }
+        other => other.clone(),
     }
 }
 
@@ -157,5 +197,30 @@ impl Routes {
     /// The route of that name.
     pub fn named(&self, name: &str) -> Option<&Arc<Route>> {
         self.0.iter().find(|route| &*route.name == name)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_order_number_cannot_leave_its_place_in_a_call() {
+        let call = Call {
+            method: Method::POST,
+            path: "/orders/{key}?id={key}".into(),
+            json: Some(json!({"id": "{key}", "deep": [{"no": "no. {key}"}, 7], "{key}": null})),
+            outcome: Vec::new(),
+        };
+        let key = Key::from_text(r#"a/../b?c&d%e"f{key}"#).unwrap();
+        let encoded = "a%2F..%2Fb%3Fc%26d%25e%22f%7Bkey%7D";
+        assert_eq!(call.target(&key), format!("/orders/{encoded}?id={encoded}"));
+        let expected = json!({
+            "id": key.as_str(), "deep": [{"no": format!("no. {key}")}, 7], "{key}": null,
+        });
+        assert_eq!(call.body(&key), Some(expected));
+        assert_eq!(Call { json: None, ..call }.body(&key), None);
     }
 }

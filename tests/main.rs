@@ -8,6 +8,7 @@ mod support;
 
 mod admin;
 mod callback;
+mod cancel;
 mod dev;
 mod drift;
 mod hostile;
@@ -16,5 +17,6 @@ mod once;
 mod operating;
 mod orders;
 mod proxy;
+mod resolve;
 mod tokens;
 mod trouble;

@@ -114,8 +114,9 @@ impl Demo {
         let order = json!({"orderId": "2024-0003", "amount": "9.90", "authCode": "error-500"});
         let first = self.pay(None, &order)?;
         let again = self.pay(None, &order)?;
-        let ok = (first.status, again.status) == (500, 500) && again.body == first.body;
-        let ok = ok && again.is_replay() && !first.is_replay();
+        // A duplicate waits a while for a better answer; asked, the payment service knows of it.
+        let ok = first.status == 500 && !first.is_replay() && again.is_replay();
+        let ok = ok && (again.body == first.body || again.status == 200);
         let got = format!("{}; then {}", first.words(), again.words());
         self.row("charged, then 500; sent again", got, "2024-0003", (ok, 1))
     }

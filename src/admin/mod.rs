@@ -8,10 +8,14 @@
 //! | `GET /admin/config` | the effective configuration, secrets masked |
 //! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, about `limit` a page; `next` is the next cursor |
 //! | `GET /admin/orders/{route}/{key}?scope=` | one order with its history |
+//! | `POST /admin/orders/{route}/{key}/cancel?scope=` `{"why"?}` | a tombstone where nothing was sent, else `cancelling` |
+//! | `POST /admin/orders/{route}/{key}/resolve?scope=` `{"state", "why"?}` | an order of unknown outcome ended so |
+//! | `POST /admin/orders/{route}/{key}/release?scope=` `{"why"?}` | an order of unknown outcome may run again |
 //!
 //! The first three are open. The rest needs the bearer token; where none is configured, it answers
 //! loopback only.
 
+mod act;
 mod authorize;
 mod orders;
 mod ready;
@@ -19,9 +23,12 @@ mod ready;
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
 use crate::config::Config;
+use crate::guard::{GuardMetrics, Hints};
+use crate::model::identity::AttemptIds;
 use crate::payload::Payload;
 use crate::route::Routes;
 use crate::store::Store;
+use crate::worker::ResolveMetrics;
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -48,6 +55,14 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// Cancelled once the data plane drains.
     pub draining: CancellationToken,
+    /// Counts permissions.
+    pub guard: GuardMetrics,
+    /// Counts what operators resolve.
+    pub metrics: ResolveMetrics,
+    /// Told of orders to be cancelled upstream.
+    pub hints: Hints,
+    /// Names for what operators do.
+    pub turns: Arc<AttemptIds>,
 }
 
 /// The plane's service.
@@ -77,6 +92,13 @@ impl Admin {
                 (&Method::GET, ["orders"]) => self.list_orders(&request).await,
                 (&Method::GET, ["orders", route, key]) => {
                     self.show_order(route, key, &request).await
+                }
+                (
+                    &Method::POST,
+                    ["orders", route, key, verb @ ("cancel" | "resolve" | "release")],
+                ) => {
+                    let what = (route.to_string(), key.to_string(), verb.to_string());
+                    self.act((&what.0, &what.1, &what.2), request).await
                 }
                 _ => Err(nothing_here()),
             };

@@ -68,7 +68,7 @@ impl Admin {
 }
 
 /// Refuses parameters that mean nothing: a misspelt filter would show what was not asked for.
-fn only(request: &Request<Incoming>, known: &[&str]) -> Result<(), Problem> {
+pub(super) fn only(request: &Request<Incoming>, known: &[&str]) -> Result<(), Problem> {
     let query = request.uri().query().unwrap_or_default();
     match form_urlencoded::parse(query.as_bytes()).all(|(name, _)| known.contains(&&*name)) {
         true => Ok(()),
@@ -76,7 +76,10 @@ fn only(request: &Request<Incoming>, known: &[&str]) -> Result<(), Problem> {
     }
 }
 
-fn parameter(request: &Request<Incoming>, name: &str) -> Result<Option<String>, Problem> {
+pub(super) fn parameter(
+    request: &Request<Incoming>,
+    name: &str,
+) -> Result<Option<String>, Problem> {
     let query = request.uri().query().unwrap_or_default();
     let value =
         form::field(query.as_bytes(), name).map_err(|error| bad(&format!("{name}: {error}.")))?;
@@ -89,10 +92,10 @@ fn number(request: &Request<Incoming>, name: &str) -> Result<Option<u64>, Proble
         .transpose()
 }
 
-fn bad(detail: &str) -> Problem {
+pub(super) fn bad(detail: &str) -> Problem {
     Problem::new(Name::BadRequest, detail.to_owned())
 }
 
-fn away() -> Problem {
+pub(super) fn away() -> Problem {
     Problem::new(Name::StoreUnavailable, "Redis gave no usable answer.")
 }

@@ -34,6 +34,7 @@ pub enum Name {
     OutcomeUnknown,
     OrderCancelled,
     AlreadyFinal,
+    IllegalTransition,
     ResponseNotStored,
     BodyTooLarge,
     PayloadMismatch,
@@ -55,7 +56,7 @@ impl Name {
             Name::TokenMissing => ("token-missing", 400, "The payment needs a token"),
             Name::TokenInvalid => ("token-invalid", 403, "The token is not good for this payment"),
             Name::Unauthorized => ("unauthorized", 401, "The admin token is missing or wrong"),
-            Name::Forbidden => ("forbidden", 403, "Without an admin token only loopback may ask"),
+            Name::Forbidden => ("forbidden", 403, "This may not be asked from here"),
             Name::NotFound => ("not-found", 404, "There is nothing here"),
             Name::MethodNotAllowed => ("method-not-allowed", 405, "Not by this method"),
             Name::RequestTimeout => ("request-timeout", 408, "The request took too long to arrive"),
@@ -63,6 +64,9 @@ impl Name {
             Name::OutcomeUnknown => ("outcome-unknown", 409, "The order's outcome is not known"),
             Name::OrderCancelled => ("order-cancelled", 409, "The order was cancelled"),
             Name::AlreadyFinal => ("already-final", 409, "The order is final"),
+            Name::IllegalTransition => {
+                ("illegal-transition", 409, "The order's state does not allow it")
+            }
             Name::ResponseNotStored => {
                 ("response-not-stored", 409, "The order is final, its response was not stored")
             }
@@ -194,6 +198,12 @@ impl Problem {
         self.route = Some(route.name.clone());
         self.order = key.cloned();
         self.interval = route.tuning.query_interval;
+        self
+    }
+
+    /// The same in other words.
+    pub fn saying(mut self, detail: impl Into<Cow<'static, str>>) -> Problem {
+        self.detail = detail.into();
         self
     }
 

@@ -27,6 +27,8 @@ struct Shape {
     query: Option<CallShape>,
     #[serde(default)]
     cancel: Option<CallShape>,
+    #[serde(default)]
+    client_cancel: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +55,7 @@ struct CallShape {
 }
 
 /// Fields of the contract whose work is not built yet: refusing them beats ignoring them.
-const COMING: [&str; 2] = ["client_cancel", "lifecycle"];
+const COMING: [&str; 1] = ["lifecycle"];
 
 /// Reads routes; every problem names its route and field.
 pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
@@ -126,6 +128,7 @@ pub fn default(values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
         query: None,
         cancel: None,
         callback: None,
+        client_cancel: true,
     })])
 }
 
@@ -209,7 +212,8 @@ fn read_one(
         return None;
     }
     let (name, path, tuning) = (shape.name.into(), path?, tuning?);
-    Some(Route { name, path, tuning, outcome, query, cancel, callback })
+    let client_cancel = shape.client_cancel.unwrap_or(true);
+    Some(Route { name, path, tuning, outcome, query, cancel, client_cancel, callback })
 }
 
 fn is_lower(field: &str) -> bool {

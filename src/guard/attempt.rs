@@ -162,6 +162,9 @@ impl Guard {
             Ok(Abandon::Refused(state)) => state,
             Ok(Abandon::Abandoned(state)) => {
                 self.metrics.abandoned.inc();
+                if state == State::Unknown {
+                    self.ask_later(held.payment);
+                }
                 state
             }
             Ok(Abandon::Voided) => State::None,
@@ -222,21 +225,40 @@ impl Guard {
         let settled = self.store.settle(&settlement).await.ok()?;
         self.metrics.settled(ending.to, &settled);
         Some(match settled {
-            Settle::Settled => ending.to,
+            Settle::Settled => {
+                if ending.to == State::Unknown {
+                    self.ask_later(held.payment);
+                }
+                ending.to
+            }
+            Settle::Kept => {
+                let order = &held.payment.order;
+                self.hints.tell(order.partition, &order.id, Duration::ZERO);
+                tracing::info!(
+                    order = %order.id, fence = held.fence, outcome = %ending.to,
+                    "an attempt ended while its order was being cancelled: the cancel call decides"
+                );
+                State::Cancelling
+            }
             refused => {
+                let state = match refused {
+                    Settle::Refused(state) => state,
+                    _ => State::Unknown,
+                };
+                if ending.to == State::Succeeded
+                    && matches!(state, State::Cancelled | State::Failed)
+                {
+                    self.metrics.succeeded_after(state);
+                    tracing::error!(
+                        order = %held.payment.order.id, fence = held.fence,
+                        "a {state} order was paid after all: pay it back"
+                    );
+                }
                 tracing::error!(
                     order = %held.payment.order.id, fence = held.fence, outcome = %ending.to,
                     ?refused, "an outcome was not written: the order has moved on"
                 );
-                match refused {
-                    Settle::Refused(state) => {
-                        if ending.to == State::Succeeded {
-                            self.metrics.succeeded_after(state);
-                        }
-                        state
-                    }
-                    _ => State::Unknown,
-                }
+                state
             }
         })
     }

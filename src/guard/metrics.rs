@@ -15,7 +15,7 @@ use std::time::Duration;
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 /// Every kind of alarm there is.
-const ALARMS: [&str; 7] = [
+const ALARMS: [&str; 8] = [
     "outcome-not-stored",
     "unknown-expiring",
     "callback-contradiction",
@@ -23,6 +23,7 @@ const ALARMS: [&str; 7] = [
     "callback-names-no-order",
     "success-on-cancelled",
     "success-on-failed",
+    "not-cancellable",
 ];
 
 /// The guard's counters.
@@ -128,7 +129,8 @@ impl GuardMetrics {
         );
         registry.register(
             "permitted_reruns",
-            "New attempts of orders of unknown outcome, allowed by the route's on_unknown: retry",
+            "Attempts of orders of unknown outcome that were allowed anew: by on_unknown: retry, by \
+             upstream's word that there is no such order, or by an operator",
             metrics.permitted_reruns.clone(),
         );
         registry.register(
@@ -181,7 +183,9 @@ impl GuardMetrics {
 
     pub(super) fn settled(&self, to: State, settled: &Settle) {
         match settled {
-            Settle::Settled => self.settled.get_or_create(&Settled { state: to.word() }).inc(),
+            Settle::Settled | Settle::Kept => {
+                self.settled.get_or_create(&Settled { state: to.word() }).inc()
+            }
             _ => self.fenced.inc(),
         };
     }
@@ -199,6 +203,11 @@ impl GuardMetrics {
             State::Failed => self.alarm("success-on-failed"),
             _ => {}
         }
+    }
+
+    /// Counts a permission to run an order of unknown outcome again.
+    pub fn permitted_rerun(&self) {
+        self.permitted_reruns.inc();
     }
 
     /// Counts orders found without a lease by somebody else than a duplicate.

@@ -19,10 +19,12 @@
 mod attempt;
 pub mod callback;
 mod exchange;
+mod hints;
 mod leftovers;
 mod metrics;
 
 pub(crate) use exchange::end_to_end;
+pub use hints::{Hint, Hints, hints};
 pub use metrics::GuardMetrics;
 
 use crate::model::identity::{AttemptId, AttemptIds, Order};
@@ -68,6 +70,8 @@ pub struct Guard {
     pub running: TaskTracker,
     /// What is counted.
     pub metrics: GuardMetrics,
+    /// Who is told of orders to be asked about.
+    pub hints: Hints,
     /// Claims that may stand and must be taken back, as many as are being worked on.
     pub leftovers: AtomicUsize,
 }
@@ -239,6 +243,7 @@ impl Guard {
             fingerprints: &payment.fingerprints,
             callers: &payment.callers,
             grant_from: payment.route.grant_from(),
+            ask: payment.route.ask_after(),
             token,
         };
         let until = Instant::now() + self.redis_timeout;
@@ -299,9 +304,17 @@ impl Guard {
         let order = &payment.order;
         let keep = payment.route.tuning.unknown_ttl;
         self.store.lapse(order.partition, &order.id, Some(fence), keep).await?;
+        self.ask_later(payment);
         self.metrics.lapsed.inc();
         tracing::warn!(order = %order.id, fence, "an attempt lost its lease: its outcome is unknown");
         Ok(())
+    }
+
+    /// The order became unknown: somebody is to ask about it in time.
+    fn ask_later(&self, payment: &Payment) {
+        if let Some(after) = payment.route.ask_after() {
+            self.hints.tell(payment.order.partition, &payment.order.id, after);
+        }
     }
 
     /// Redis could not decide.

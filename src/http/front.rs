@@ -93,8 +93,12 @@ impl Plane {
         match (request.method().as_str(), parts.as_slice()) {
             ("POST", ["tokens"]) => self.issue_token(request).await,
             ("GET", ["orders", route, key]) => self.show_order(route, key, request).await,
-            (_, ["tokens"] | ["orders", _, _]) => {
-                Err(Problem::new(Name::MethodNotAllowed, "Tokens take POST, orders take GET."))
+            ("POST", ["orders", route, key, "cancel"]) => {
+                self.cancel_order(route, key, request).await
+            }
+            (_, ["tokens"] | ["orders", _, _] | ["orders", _, _, "cancel"]) => {
+                let detail = "Tokens and cancels take POST, orders take GET.";
+                Err(Problem::new(Name::MethodNotAllowed, detail))
             }
             _ => Err(no_such_endpoint()),
         }

@@ -11,6 +11,7 @@
 
 mod admit;
 mod callback;
+mod cancel;
 mod forward;
 mod front;
 mod identify;

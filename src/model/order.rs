@@ -27,7 +27,8 @@ pub enum State {
 
 /// Each state and the states it may be entered from. What is not listed is refused.
 const ENTERED_FROM: &[(State, &[State])] = &[
-    (State::None, &[State::InFlight]),
+    // From unknown only on somebody's word that there is no such order: the permission to run again.
+    (State::None, &[State::InFlight, State::Unknown]),
     (State::Queued, &[State::None, State::InFlight]),
     (State::InFlight, &[State::None, State::Queued, State::Unknown]),
     (State::Unknown, &[State::InFlight, State::Unknown]),

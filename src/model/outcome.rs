@@ -71,6 +71,17 @@ pub fn of_attempt(rules: &[Rule], status: StatusCode, headers: &HeaderMap, body:
         .map_or_else(|| by_status(status, headers), |rule| rule.means)
 }
 
+/// What an answer to a query or a cancel call means: its own rules or nothing. Such calls have no
+/// table to fall back on: an error or garbage settles nothing.
+pub fn of_call(
+    rules: &[Rule],
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Meaning> {
+    rules.iter().find(|rule| rule.matches(status, headers, body)).map(|rule| rule.means)
+}
+
 /// The contract's table, where no rule speaks.
 fn by_status(status: StatusCode, headers: &HeaderMap) -> Meaning {
     match status.as_u16() {
@@ -132,5 +143,10 @@ mod tests {
         assert_eq!(of(201, r#"{"data":{"status":7}}"#), Meaning::Succeeded);
         assert_eq!(of(200, r#"{"data":{"status":"PAID"}}"#), Meaning::Succeeded);
         assert_eq!(of(200, "not JSON"), Meaning::Succeeded);
+        // What answers a query is told by its rules alone.
+        let of_query = |body: &str| of_call(&rules, StatusCode::OK, &headers, body.as_bytes());
+        assert_eq!(of_query(r#"{"data":{"status":7}}"#), Some(Meaning::Failed));
+        assert_eq!(of_query(r#"{"data":{"status":"PAID"}}"#), None);
+        assert_eq!(of_query("not JSON"), None);
     }
 }

@@ -36,10 +36,11 @@ impl Store {
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
+        let cancelling = self.names.cancelling(order.partition);
         let channel = self.names.settled_channel();
         let from = words(to.entered_from());
         let (word, mut reply) = self
-            .run(&script::CONCLUDE, &[&record, &lease, &due, &unknown], |command| {
+            .run(&script::CONCLUDE, &[&record, &lease, &due, &unknown, &cancelling], |command| {
                 command
                     .arg(&*order.id)
                     .arg(to.word())

@@ -4,6 +4,7 @@
 //! leases; what an answer of the payment service means, it never learns.
 
 pub mod callbacks;
+pub mod cancel;
 pub mod conclude;
 pub mod error;
 pub mod link;
@@ -11,6 +12,7 @@ pub mod metrics;
 pub mod names;
 pub mod orders;
 pub mod record;
+pub mod resolve;
 pub mod script;
 pub mod settled;
 pub mod survey;

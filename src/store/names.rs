@@ -43,7 +43,8 @@ impl Names {
         self.of(partition, "token", hash)
     }
 
-    /// The orders in flight, by when their lease should have run out (ms since 1970).
+    /// The orders that somebody should look at, by when (ms since 1970): those in flight, when their
+    /// lease should have run out; those unknown or being cancelled, when upstream is to be called.
     pub fn due(&self, partition: Partition) -> String {
         self.of(partition, "due", "all")
     }
@@ -51,6 +52,11 @@ impl Names {
     /// The orders whose outcome is unknown, by since when (ms since 1970).
     pub fn unknown(&self, partition: Partition) -> String {
         self.of(partition, "unknown", "all")
+    }
+
+    /// The orders whose cancel is not confirmed yet, by since when (ms since 1970).
+    pub fn cancelling(&self, partition: Partition) -> String {
+        self.of(partition, "cancelling", "all")
     }
 
     /// Where settled orders are announced, by id.

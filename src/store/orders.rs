@@ -5,7 +5,7 @@ use super::record::{self, Found};
 use super::{Store, script};
 use crate::model::identity::{AttemptId, Order, Partition};
 use crate::model::order::{State, words};
-use crate::model::response::{Kept, pack};
+use crate::model::response::Kept;
 use redis::Cmd;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct ClaimAsk<'a> {
     pub callers: &'a str,
     /// States the claim may start from.
     pub grant_from: &'a [State],
+    /// Should its outcome become unknown: how long after that it is first asked about, where it can.
+    pub ask: Option<Duration>,
     /// The token presented, if any.
     pub token: Option<&'a SpentToken>,
 }
@@ -102,6 +104,8 @@ pub struct Settlement<'a> {
 pub enum Settle {
     /// Written.
     Settled,
+    /// The order is being cancelled and stays so; outcome and response are kept meanwhile.
+    Kept,
     /// The order is another attempt's, under this fence; nothing was written.
     Fenced(u64),
     /// The order stands in this state, which does not allow it; nothing was written.
@@ -162,7 +166,8 @@ impl Store {
                 .arg(&*order.route)
                 .arg(order.key.as_str())
                 .arg(&*order.scope)
-                .arg(&self.config.by);
+                .arg(&self.config.by)
+                .arg(ask.ask.map_or(0, millis));
         };
         let (word, mut reply) = match &self.confirming {
             None => self.run(&script::CLAIM, &keys, arguments).await?,
@@ -220,23 +225,8 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let channel = self.names.settled_channel();
         let from = words(to.entered_from());
-        let (stored, status, headers, body) = match kept {
-            Kept::Nothing => ("no", None, Vec::new(), Default::default()),
-            Kept::TooLarge(status) => ("large", Some(status), Vec::new(), Default::default()),
-            Kept::Response(response) => {
-                let status = Some(&response.status);
-                match record::closed(&response.body, &order.id, &self.config.secrets) {
-                    Ok(body) => ("yes", status, pack(&response.headers), body),
-                    // What cannot be sealed is not stored in clear; the outcome is stored all the
-                    // same, and duplicates are told that the response is not.
-                    Err(error) => {
-                        tracing::error!(order = %order.id, %error, "a response was not stored");
-                        ("large", status, Vec::new(), Default::default())
-                    }
-                }
-            }
-        };
-        let status = status.map_or("", |status| status.as_str());
+        let (stored, status, headers, body) = record::stored(kept, order, &self.config.secrets);
+        let status = status.as_ref().map_or("", |status| status.as_str());
         let (word, mut reply) = self
             .run(&script::SETTLE, &[&record, &lease, &due, &unknown], |command| {
                 command
@@ -257,6 +247,7 @@ impl Store {
             .await?;
         Ok(match word.as_str() {
             "settled" => Settle::Settled,
+            "kept" => Settle::Kept,
             "fenced" => Settle::Fenced(reply.number()?),
             "refused" => Settle::Refused(record::state(&mut reply)?),
             "gone" => Settle::Gone,
@@ -318,10 +309,11 @@ impl Store {
         let lease = self.names.of(partition, "lease", id);
         let due = self.names.due(partition);
         let unknown = self.names.unknown(partition);
+        let cancelling = self.names.cancelling(partition);
         let channel = self.names.settled_channel();
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let (word, mut reply) = self
-            .run(&script::LAPSE, &[&record, &lease, &due, &unknown], |command| {
+            .run(&script::LAPSE, &[&record, &lease, &due, &unknown, &cancelling], |command| {
                 command.arg(id).arg(&fence).arg(millis(keep)).arg(&channel).arg(&self.config.by);
             })
             .await?;

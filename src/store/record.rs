@@ -5,7 +5,7 @@ use super::script::Reply;
 use super::{Store, script};
 use crate::model::identity::{Order, Partition};
 use crate::model::order::State;
-use crate::model::response::{Kept, StoredResponse, unpack};
+use crate::model::response::{Kept, StoredResponse, pack, unpack};
 use crate::model::seal::{CannotSeal, Secrets};
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -44,6 +44,8 @@ pub struct Record {
     pub fence: u64,
     /// How many attempts it has had.
     pub attempts: u64,
+    /// How often its turn to be asked about, or cancelled, came.
+    pub asks: u64,
     /// Digest of the headers of the caller that made it.
     pub caller: String,
     /// First claimed.
@@ -123,6 +125,27 @@ pub(super) fn found(
         kept: kept(&stored, &status, &headers, body, &order.id, secrets),
         lease: Duration::from_millis(lease.max(0).unsigned_abs()),
     })
+}
+
+/// A response as it is written: the word for how it is stored, status, headers, body.
+pub(super) fn stored<'a>(
+    kept: &'a Kept,
+    order: &Order,
+    secrets: &Secrets,
+) -> (&'static str, Option<StatusCode>, Vec<u8>, Cow<'a, [u8]>) {
+    match kept {
+        Kept::Nothing => ("no", None, Vec::new(), Cow::default()),
+        Kept::TooLarge(status) => ("large", Some(*status), Vec::new(), Cow::default()),
+        Kept::Response(response) => match closed(&response.body, &order.id, secrets) {
+            Ok(body) => ("yes", Some(response.status), pack(&response.headers), body),
+            // What cannot be sealed is not stored in clear; the outcome is stored all the same, and
+            // duplicates are told that the response is not.
+            Err(error) => {
+                tracing::error!(order = %order.id, %error, "a response was not stored");
+                ("large", Some(response.status), Vec::new(), Cow::default())
+            }
+        },
+    }
 }
 
 /// A body as it is written: sealed to its order or event when there is a secret.
@@ -215,6 +238,7 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
         state,
         fence: text("fence").parse().unwrap_or_default(),
         attempts: text("attempts").parse().unwrap_or_default(),
+        asks: text("asks").parse().unwrap_or_default(),
         caller: text("caller"),
         created: time(&text("created")),
         updated: time(&text("updated")),

@@ -74,6 +74,10 @@ scripts! {
     SETTLE_CALLBACK "settle_callback"
     DROP_CALLBACK "drop_callback"
     CONCLUDE "conclude"
+    ADOPT "adopt"
+    RESOLVE "resolve"
+    RELEASE "release"
+    CANCEL "cancel"
 }
 
 /// A script's reply, read from the front.

@@ -16,10 +16,12 @@ pub struct Survey {
     pub in_flight: u64,
     /// How many are unknown.
     pub unknown: u64,
+    /// How many are being cancelled.
+    pub cancelling: u64,
     /// How long the oldest of them has been.
     pub oldest_unknown: Option<Duration>,
     /// Ids of orders that [`Store::lapse`] should look at: those whose lease should have run out,
-    /// and the one that has been unknown longest, whose record may have expired.
+    /// those to be asked about or cancelled, and the one that has been unknown longest, whose record may have expired.
     pub due: Vec<String>,
 }
 
@@ -40,18 +42,22 @@ impl Store {
     /// When Redis cannot be asked.
     pub async fn anything_open(&self, partition: Partition) -> Result<bool, StoreError> {
         let mut exists = redis::cmd("EXISTS");
-        exists.arg(self.names.due(partition)).arg(self.names.unknown(partition));
+        exists
+            .arg(self.names.due(partition))
+            .arg(self.names.unknown(partition))
+            .arg(self.names.cancelling(partition));
         Ok(self.send("exists", &exists).await? != Value::Int(0))
     }
 
-    /// What is open in one partition; `limit` bounds how many leases that ran out are told of.
+    /// What is open in one partition; `limit` bounds how many that are due are told of.
     ///
     /// # Errors
     /// When Redis cannot be asked.
     pub async fn survey(&self, partition: Partition, limit: u32) -> Result<Survey, StoreError> {
-        let names = [self.names.due(partition), self.names.unknown(partition)];
+        let (due, unknown) = (self.names.due(partition), self.names.unknown(partition));
+        let cancelling = self.names.cancelling(partition);
         let (word, mut reply) = self
-            .run(&script::SURVEY, &[&names[0], &names[1]], |command| {
+            .run(&script::SURVEY, &[&due, &unknown, &cancelling], |command| {
                 command.arg(limit);
             })
             .await?;
@@ -60,7 +66,8 @@ impl Store {
             other => return Err(reply.unknown(other)),
         }
         let now: u64 = reply.number()?;
-        let (in_flight, unknown) = (reply.number()?, reply.number()?);
+        let in_flight: u64 = reply.number()?;
+        let (unknown, cancelling) = (reply.number()?, reply.number()?);
         let since: u64 = reply.number()?;
         let mut due = Vec::with_capacity(reply.remaining());
         while reply.remaining() > 0 {
@@ -68,7 +75,7 @@ impl Store {
         }
         let oldest_unknown =
             (unknown > 0).then(|| Duration::from_millis(now.saturating_sub(since)));
-        Ok(Survey { in_flight, unknown, oldest_unknown, due })
+        Ok(Survey { in_flight, unknown, cancelling, oldest_unknown, due })
     }
 
     /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no

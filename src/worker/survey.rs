@@ -1,9 +1,11 @@
-//! Looks around the partitions: counts what is open, and finds orders in flight whose holder died.
+//! Looks around the partitions: counts what is open, finds orders in flight whose holder died, and
+//! tells the resolver of those to be asked about.
 //!
 //! Every replica does so at its leisure; finding the same order twice changes nothing.
 
-use crate::guard::GuardMetrics;
+use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
+use crate::model::order::State;
 use crate::store::orders::Lapse;
 use crate::store::{Store, StoreError};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -62,6 +64,7 @@ impl SurveyMetrics {
         };
         set("in_flight", seen.in_flight);
         set("unknown", seen.unknown);
+        set("cancelling", seen.cancelling);
         self.oldest_unknown.set(seen.oldest_unknown.as_secs().try_into().unwrap_or(i64::MAX));
     }
 }
@@ -70,6 +73,7 @@ impl SurveyMetrics {
 struct Seen {
     in_flight: u64,
     unknown: u64,
+    cancelling: u64,
     oldest_unknown: Duration,
 }
 
@@ -83,6 +87,8 @@ pub struct Surveyor {
     pub metrics: SurveyMetrics,
     /// Counts the leases it finds lost.
     pub guard: GuardMetrics,
+    /// Told of orders to be asked about.
+    pub hints: Hints,
 }
 
 impl Surveyor {
@@ -119,6 +125,7 @@ impl Surveyor {
         let survey = self.store.survey(partition, AT_ONCE).await?;
         seen.in_flight += survey.in_flight;
         seen.unknown += survey.unknown;
+        seen.cancelling += survey.cancelling;
         seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
         if survey.oldest_unknown.is_some_and(|age| age > self.keep.mul_f64(LAST_CALL)) {
             self.guard.alarm("unknown-expiring");
@@ -127,14 +134,28 @@ impl Surveyor {
                 "an order of unknown outcome is about to be forgotten: resolve it"
             );
         }
-        for id in survey.due {
-            if let Lapse::Lapsed(fence) = self.store.lapse(partition, &id, None, self.keep).await? {
-                self.guard.lapsed();
-                tracing::warn!(
-                    order = id,
-                    fence,
-                    "an attempt lost its lease: its outcome is unknown"
-                );
+        let mut due = survey.due;
+        let oldest = (survey.unknown > 0).then(|| due.pop()).flatten();
+        // It is looked at whether or not it is due, but only who is due is asked about.
+        if let Some(oldest) = oldest.filter(|oldest| !due.contains(oldest)) {
+            self.store.lapse(partition, &oldest, None, self.keep).await?;
+        }
+        for id in due {
+            match self.store.lapse(partition, &id, None, self.keep).await? {
+                Lapse::Lapsed(fence) => {
+                    self.guard.lapsed();
+                    tracing::warn!(
+                        order = id,
+                        fence,
+                        "an attempt lost its lease: its outcome is unknown"
+                    );
+                    // Whether and when it is to be asked about, the resolver finds out.
+                    self.hints.tell(partition, &id, Duration::ZERO);
+                }
+                Lapse::Moved(State::Unknown | State::Cancelling) => {
+                    self.hints.tell(partition, &id, Duration::ZERO);
+                }
+                Lapse::Held(_) | Lapse::Moved(_) => {}
             }
         }
         Ok(())

@@ -9,12 +9,14 @@ use onceward::model::response::{Kept, StoredResponse};
 use onceward::model::seal::Secrets;
 use onceward::model::token::{Token, TokenFor};
 use onceward::store::callbacks::{Accept, Acknowledged, Arrival, Dropped};
+use onceward::store::cancel::{Cancel, CancelAsk};
 use onceward::store::conclude::Conclude;
 use onceward::store::link::Link;
 use onceward::store::orders::{
     Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
 };
 use onceward::store::record::Record;
+use onceward::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
 use prometheus_client::registry::Registry;
 use std::collections::HashMap;
@@ -26,6 +28,10 @@ pub const LEASE: Duration = Duration::from_secs(30);
 pub const KEEP: Duration = Duration::from_secs(3600);
 pub const FINAL: Duration = Duration::from_secs(600);
 pub const GOOD: Duration = Duration::from_secs(900);
+
+/// When an unknown order is asked about, and until when it should be resolved.
+pub const ASK: Duration = Duration::from_secs(40);
+pub const DEADLINE: Duration = Duration::from_secs(1000);
 
 /// What Redis and the store are set up with.
 pub const NAMESPACE: &str = "test";
@@ -80,6 +86,7 @@ impl Bench {
             payload: PAYLOAD.to_owned(),
             callers: CALLER.to_owned(),
             from: &[State::None],
+            ask: Some(ASK),
             token: None,
         }
     }
@@ -183,6 +190,75 @@ impl Bench {
     /// Ends the order on a callback's word.
     pub async fn conclude(&self, to: State) -> Conclude {
         self.store.conclude(&self.order, to, FINAL, "a callback said so").await.unwrap()
+    }
+
+    /// Takes the order for a turn, as it was seen.
+    pub async fn adopt(&self, turn: &str, seen: &Record) -> Adopt {
+        self.adopt_within(turn, seen, Some(DEADLINE)).await
+    }
+
+    pub async fn adopt_within(
+        &self,
+        turn: &str,
+        seen: &Record,
+        deadline: Option<Duration>,
+    ) -> Adopt {
+        let turn = self.attempt(turn);
+        let (query, cancel) = (ASK, ASK * 2);
+        let ask = AdoptAsk { order: &self.order, turn: &turn, seen, query, cancel, deadline };
+        self.store.adopt(&ask).await.unwrap()
+    }
+
+    /// Somebody's word that the order ended so, with a response of its own.
+    pub async fn resolve(&self, turn: &str, fence: Option<u64>, to: State) -> Resolve {
+        self.resolve_with(turn, fence, to, Word::Response(&answer(200, b"paid"))).await
+    }
+
+    pub async fn resolve_with(
+        &self,
+        turn: &str,
+        fence: Option<u64>,
+        to: State,
+        word: Word<'_>,
+    ) -> Resolve {
+        let resolution = Resolution {
+            order: &self.order,
+            turn: &self.attempt(turn),
+            fence,
+            to,
+            keep: FINAL,
+            word,
+            by: None,
+            why: "upstream said so",
+        };
+        self.store.resolve(&resolution).await.unwrap()
+    }
+
+    pub async fn release(&self, fence: Option<u64>) -> Release {
+        let released = self.store.release(&self.order, fence, FINAL, None, "upstream said so");
+        released.await.unwrap()
+    }
+
+    /// A cancel by that caller, or by an operator; `confirm` says that the route has a cancel call.
+    pub async fn cancel(&self, callers: Option<&str>, confirm: bool) -> Cancel {
+        let ask = CancelAsk {
+            order: &self.order,
+            callers,
+            confirm,
+            keep: KEEP,
+            by: None,
+            why: "upstream said so",
+        };
+        self.store.cancel(&ask).await.unwrap()
+    }
+
+    /// As if the order's next due time had come.
+    pub fn make_due(&self) {
+        self.redis.command(&["ZADD", &self.due(), "XX", "1", &self.order.id]);
+    }
+
+    pub fn cancelling(&self) -> String {
+        self.store.names().cancelling(self.order.partition)
     }
 
     pub async fn look(&self) -> Record {
@@ -290,6 +366,7 @@ pub struct Ask<'a> {
     payload: String,
     callers: String,
     from: &'static [State],
+    ask: Option<Duration>,
     token: Option<SpentToken>,
 }
 
@@ -329,6 +406,12 @@ impl<'a> Ask<'a> {
         self
     }
 
+    /// As on a route without a query.
+    pub fn held(mut self) -> Ask<'a> {
+        self.ask = None;
+        self
+    }
+
     pub fn token(mut self, token: SpentToken) -> Ask<'a> {
         self.token = Some(token);
         self
@@ -347,6 +430,7 @@ impl<'a> Ask<'a> {
             fingerprints: &self.payload,
             callers: &self.callers,
             grant_from: self.from,
+            ask: self.ask,
             token: self.token.as_ref(),
         };
         self.store.claim(&ask).await

@@ -1,21 +1,24 @@
 //! A header is a contract: held against its body, against Rust, and against what goes over the wire.
 
 use super::bench::{
-    BY, Bench, CALLER, FINAL, GOOD, KEEP, LEASE, NAMESPACE, PAYLOAD, UNCHANGED, spent,
+    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, KEEP, LEASE, NAMESPACE, PAYLOAD, UNCHANGED,
+    spent,
 };
 use super::header::{Header, SOURCES, matched, numbers, replies};
 use super::tour;
-use onceward::model::order::State::Succeeded;
+use onceward::model::order::State::{self, Succeeded};
 use onceward::store::script;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The Rust side, as it is written.
-const RUST: [&str; 6] = [
+const RUST: [&str; 8] = [
     include_str!("../../src/store/callbacks.rs"),
+    include_str!("../../src/store/cancel.rs"),
+    include_str!("../../src/store/conclude.rs"),
     include_str!("../../src/store/orders.rs"),
     include_str!("../../src/store/record.rs"),
-    include_str!("../../src/store/conclude.rs"),
+    include_str!("../../src/store/resolve.rs"),
     include_str!("../../src/store/survey.rs"),
     include_str!("../../src/store/tokens.rs"),
 ];
@@ -134,6 +137,11 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.accept(&paid, "A").await;
     bench.acknowledge(&paid, "A", 1).await;
     bench.drop_callback(&paid, "A", 1).await;
+    let record = bench.look().await;
+    bench.adopt("A", &record).await;
+    bench.resolve("A", Some(1), Succeeded).await;
+    bench.release(Some(1)).await;
+    bench.cancel(Some(CALLER), true).await;
 
     let calls = calls(&bench);
     let order = [
@@ -151,6 +159,11 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "accept_callback",
         "settle_callback",
         "drop_callback",
+        "look",
+        "adopt",
+        "resolve",
+        "release",
+        "cancel",
     ];
     assert_eq!(calls.len(), order.len());
     for (script, call) in order.into_iter().zip(calls) {
@@ -189,7 +202,7 @@ fn expected(
     let text = |text: &str| vec![text.to_owned()];
     let id = &*bench.order.id;
     let keep = match script {
-        "settle" | "abandon" | "conclude" | "settle_callback" => ms(FINAL),
+        "settle" | "abandon" | "conclude" | "settle_callback" | "resolve" | "release" => ms(FINAL),
         _ => ms(KEEP),
     };
     let orders = match script {
@@ -198,11 +211,16 @@ fn expected(
         _ => text(id),
     };
     let why = match script {
-        "settle" => "upstream said so",
+        "settle" | "resolve" | "release" | "cancel" => "upstream said so",
         "conclude" => "a callback said so",
         _ => "nothing was sent",
     };
-    let from = onceward::model::order::words(Succeeded.entered_from());
+    let rows = |state: State| onceward::model::order::words(state.entered_from());
+    let from = match script {
+        "adopt" => rows(State::Cancelling),
+        "release" => rows(State::None),
+        _ => rows(Succeeded),
+    };
     BTreeMap::from([
         ("id", text(id)),
         ("attempt", text(bench.attempt("A").as_str())),
@@ -232,5 +250,14 @@ fn expected(
         ("limit", text("7")),
         ("unchanged", text(UNCHANGED)),
         ("forward", text("yes")),
+        ("ask_ms", vec![ms(ASK)]),
+        ("turn", text(bench.attempt("A").as_str())),
+        ("asks", text("0")),
+        ("query_ms", vec![ms(ASK)]),
+        ("cancel_ms", vec![ms(ASK * 2)]),
+        ("deadline_ms", vec![ms(DEADLINE)]),
+        ("confirm", text("yes")),
+        ("cancelled_from", text(&rows(State::Cancelled))),
+        ("cancelling_from", text(&rows(State::Cancelling))),
     ])
 }

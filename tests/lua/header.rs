@@ -7,17 +7,21 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 13] = [
+pub const SOURCES: [(&str, &str); 17] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
     ("accept_callback", include_str!("../../lua/accept_callback.lua")),
+    ("adopt", include_str!("../../lua/adopt.lua")),
     ("bind_token", include_str!("../../lua/bind_token.lua")),
+    ("cancel", include_str!("../../lua/cancel.lua")),
     ("claim", include_str!("../../lua/claim.lua")),
     ("drop_callback", include_str!("../../lua/drop_callback.lua")),
     ("issue_token", include_str!("../../lua/issue_token.lua")),
     ("lapse", include_str!("../../lua/lapse.lua")),
     ("look", include_str!("../../lua/look.lua")),
+    ("release", include_str!("../../lua/release.lua")),
     ("renew", include_str!("../../lua/renew.lua")),
     ("conclude", include_str!("../../lua/conclude.lua")),
+    ("resolve", include_str!("../../lua/resolve.lua")),
     ("settle", include_str!("../../lua/settle.lua")),
     ("settle_callback", include_str!("../../lua/settle_callback.lua")),
     ("survey", include_str!("../../lua/survey.lua")),

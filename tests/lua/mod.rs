@@ -3,6 +3,7 @@
 mod abandon;
 mod bench;
 mod callback;
+mod cancel;
 mod claim;
 mod conclude;
 mod drift;
@@ -11,6 +12,7 @@ mod lease;
 mod names;
 mod outage;
 mod rerun;
+mod resolve;
 mod response;
 mod settle;
 mod survey;

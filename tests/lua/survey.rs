@@ -19,7 +19,13 @@ fn overdue(bench: &Bench, id: &str) {
 #[tokio::test]
 async fn a_survey_counts_what_is_open_and_names_what_is_due() {
     let bench = Bench::new();
-    let nothing = Survey { in_flight: 0, unknown: 0, oldest_unknown: Option::None, due: vec![] };
+    let nothing = Survey {
+        in_flight: 0,
+        unknown: 0,
+        cancelling: 0,
+        oldest_unknown: Option::None,
+        due: vec![],
+    };
     assert_eq!(survey(&bench).await, nothing);
     bench.claim("A").await;
     let in_flight = Survey { in_flight: 1, ..nothing.clone() };

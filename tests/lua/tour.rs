@@ -4,8 +4,10 @@ use super::bench::{Bench, CALLER, answer, found, order, spent};
 use onceward::model::order::State::{Failed, Succeeded, Unknown};
 use onceward::model::token::Token;
 use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
+use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
+use onceward::store::resolve::{Adopt, Release, Resolve};
 use std::collections::BTreeSet;
 
 /// A script and the word it answered with.
@@ -14,9 +16,14 @@ pub type Seen = BTreeSet<(&'static str, &'static str)>;
 /// Goes through all of them; the words are told from the typed answers.
 pub async fn every_reply(bench: &Bench) -> Seen {
     let mut seen = Seen::new();
-    for walk in
-        [finished(bench).await, lost(bench).await, looks(bench).await, callbacks(bench).await]
-    {
+    let walks = [
+        finished(bench).await,
+        lost(bench).await,
+        looks(bench).await,
+        callbacks(bench).await,
+        ended(bench).await,
+    ];
+    for walk in walks {
         seen.extend(walk);
     }
     seen
@@ -144,6 +151,81 @@ fn conclude(concluded: Conclude) -> (&'static str, &'static str) {
     ("conclude", word)
 }
 
+async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
+    bench.lose_record();
+    bench.redis.command(&["FLUSHDB"]);
+    let mut seen = vec![
+        resolve(bench.resolve("R", None, Succeeded).await),
+        release(bench.release(None).await),
+        cancel(bench.cancel(Some(CALLER), true).await),
+    ];
+    bench.redis.command(&["FLUSHDB"]);
+    bench.claim("F").await;
+    seen.extend([
+        resolve(bench.resolve("R", Some(1), Succeeded).await),
+        resolve(bench.resolve("R", Some(2), Succeeded).await),
+        release(bench.release(Some(2)).await),
+        release(bench.release(Some(1)).await),
+        cancel(bench.cancel(Some("stranger"), true).await),
+        cancel(bench.cancel(Some(CALLER), false).await),
+    ]);
+    bench.settle("F", 1, Unknown).await;
+    let record = bench.look().await;
+    seen.push(adopt(bench.adopt("T", &record).await));
+    bench.make_due();
+    seen.push(adopt(bench.adopt("T", &record).await));
+    seen.push(adopt(bench.adopt("U", &record).await));
+    seen.push(release(bench.release(Some(1)).await));
+    bench.claim("G").await;
+    seen.push(cancel(bench.cancel(Some(CALLER), true).await));
+    seen.push(settle(bench.settle("G", 2, Succeeded).await));
+    seen.push(resolve(bench.resolve("R", Some(2), Succeeded).await));
+    seen.push(resolve(bench.resolve("S", Some(2), Succeeded).await));
+    seen.push(cancel(bench.cancel(Some(CALLER), true).await));
+    seen
+}
+
+fn adopt(adopt: Adopt) -> (&'static str, &'static str) {
+    let word = match adopt {
+        Adopt::Adopted { .. } => "adopted",
+        Adopt::Early(_) => "early",
+        Adopt::Moved(_) => "moved",
+    };
+    ("adopt", word)
+}
+
+fn resolve(resolve: Resolve) -> (&'static str, &'static str) {
+    let word = match resolve {
+        Resolve::Resolved => "resolved",
+        Resolve::Held(_) => "held",
+        Resolve::Fenced(_) => "fenced",
+        Resolve::Refused(_) => "refused",
+        Resolve::Gone => "gone",
+    };
+    ("resolve", word)
+}
+
+fn release(release: Release) -> (&'static str, &'static str) {
+    let word = match release {
+        Release::Released => "released",
+        Release::Fenced(_) => "fenced",
+        Release::Refused(_) => "refused",
+        Release::Gone => "gone",
+    };
+    ("release", word)
+}
+
+fn cancel(cancel: Cancel) -> (&'static str, &'static str) {
+    let word = match cancel {
+        Cancel::Cancelled => "cancelled",
+        Cancel::Cancelling => "cancelling",
+        Cancel::Final(_) => "final",
+        Cancel::Refused(_) => "refused",
+        Cancel::Absent => "absent",
+    };
+    ("cancel", word)
+}
+
 fn claim(claim: Claim) -> (&'static str, &'static str) {
     let word = match claim {
         Claim::Granted { .. } => "granted",
@@ -168,6 +250,7 @@ fn renew(renewal: Renewal) -> (&'static str, &'static str) {
 fn settle(settle: Settle) -> (&'static str, &'static str) {
     let word = match settle {
         Settle::Settled => "settled",
+        Settle::Kept => "kept",
         Settle::Fenced(_) => "fenced",
         Settle::Refused(_) => "refused",
         Settle::Gone => "gone",

@@ -1,0 +1,68 @@
+#!lua flags=allow-oom
+-- adopt: take one overdue order for one turn, to ask upstream about it or to cancel it there.
+--
+-- A turn lasts until the order's next due time, which is written here: two replicas never ask at
+-- once, and one that dies in its turn only delays the order. What the turn finds out is written
+-- under the order's fence, so an outcome that its attempt tells late is taken as before.
+--
+-- KEYS record due unknown cancelling
+--
+-- ARGV
+--   id
+--   turn         names this turn; the same turn asking again gets the same answer
+--   fence        the order's fence as it was seen
+--   asks         how often it had been asked, as it was seen
+--   query_ms     how long until it is due again, when it is asked about
+--   cancel_ms    likewise, when it is cancelled
+--   deadline_ms  how long it may be unknown before it is cancelled; 0 when it cannot be
+--   from         states that cancelling may be entered from, comma-separated
+--   by
+--
+-- Replies
+--   adopted state quiet_ms turn_ms
+--       the turn is this one's; the state it is in now, for how long nothing was heard of its
+--       attempt, and when it is due again
+--   early left_ms  it is not due yet, or in somebody's turn
+--   moved state    it is not as it was seen, or held: nobody is to ask; nothing was written
+local record, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, turn, fence, asks = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local query_ms, cancel_ms, deadline_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local from, by = ARGV[8], ARGV[9]
+
+local r = redis.call('HMGET', record, 'state', 'fence', 'asks', 'turn', 'updated', 'history')
+local state, now = r[1] or 'none', now_ms()
+local quiet = now - tonumber(r[5] or now)
+if state ~= 'unknown' and state ~= 'cancelling' then
+  return {'moved', state}
+end
+local at = tonumber(redis.call('ZSCORE', due, id) or -1)
+if r[4] == turn then
+  return {'adopted', state, text(quiet), text(math.max(at - now, 0))}
+end
+if at < 0 or (r[2] or '0') ~= fence or (r[3] or '0') ~= asks then
+  return {'moved', state}
+end
+if at > now then
+  return {'early', text(at - now)}
+end
+
+local wait = query_ms
+if state == 'unknown' then
+  redis.call('ZADD', unknown, 'NX', text(now), id)
+  local left = tonumber(redis.call('ZSCORE', unknown, id)) + deadline_ms - now
+  if deadline_ms > 0 and left <= 0 and holds(from, state) then
+    state, asks = 'cancelling', '0'
+    redis.call('ZREM', unknown, id)
+    redis.call('ZADD', cancelling, 'NX', text(now), id)
+    redis.call('HSET', record, 'state', state, 'history',
+      noted(r[6], now, 'unknown', state, by, 'not resolved in time'))
+  elseif deadline_ms > 0 then
+    wait = math.min(wait, left)
+  end
+end
+if state == 'cancelling' then
+  wait = cancel_ms
+end
+redis.call('HSET', record, 'turn', turn, 'asks', text(tonumber(asks) + 1))
+redis.call('ZADD', due, text(now + wait), id)
+return {'adopted', state, text(quiet), text(wait)}

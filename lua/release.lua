@@ -1,0 +1,53 @@
+#!lua flags=allow-oom
+-- release: let an order of unknown outcome run again, because upstream says there is no such order
+-- or an operator does.
+--
+-- It stands in none until the next duplicate claims it under a higher fence; until then it stays
+-- bound to its request, and an outcome its attempt tells after all is still taken.
+--
+-- KEYS record lease due unknown
+--
+-- ARGV
+--   id
+--   fence    the fence the word is about, or empty for any
+--   from     states none may be entered from, comma-separated (the transition table is Rust's)
+--   keep_ms  how long the record is kept from now
+--   channel  where it is announced to those who wait
+--   by
+--   why
+--
+-- Replies
+--   released       the next duplicate may run it, or an earlier copy of this call said so
+--   fenced fence   another attempt has begun, under this fence; nothing was written
+--   refused state  it is not of unknown outcome; nothing was written
+--   gone           there is no such record
+local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
+
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'released', 'waited', 'history')
+if not r[1] then
+  return {'gone'}
+end
+if fence ~= '' and (r[2] or '0') ~= fence then
+  return {'fenced', r[2] or '0'}
+end
+if r[1] == 'none' and r[4] then
+  return {'released'}
+end
+-- One in flight goes back to none only through its own attempt; a lease means that it runs.
+if r[1] == 'in_flight' or not holds(from, r[1]) or redis.call('EXISTS', lease) == 1 then
+  return {'refused', r[1]}
+end
+
+local now = now_ms()
+redis.call('HSET', record, 'state', 'none', 'released', r[3] or '-', 'updated', text(now),
+  'history', noted(r[6], now, r[1], 'none', by, why))
+redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'waited')
+redis.call('PEXPIRE', record, keep_ms)
+redis.call('ZREM', due, id)
+redis.call('ZREM', unknown, id)
+if r[5] then
+  redis.call('PUBLISH', channel, id)
+end
+return {'released'}

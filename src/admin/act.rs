@@ -1,0 +1,185 @@
+//! What an operator does about an order: cancel, resolve, release. Each stands in its history.
+
+use super::Admin;
+use super::orders::{away, bad, only, parameter};
+use crate::answer;
+use crate::answer::document;
+use crate::answer::problem::{Name, Problem};
+use crate::model::identity::Order;
+use crate::model::key::Key;
+use crate::model::order::State;
+use crate::payload::Payload;
+use crate::store::cancel::{Cancel, CancelAsk};
+use crate::store::resolve::{Release, Resolution, Resolve, Word};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The largest request, and the longest reason in characters.
+const MAX_BODY: usize = 16 * 1024;
+const LONGEST_WHY: usize = 200;
+
+/// How long an operator may take to send it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an order of a route that is no longer configured is kept once it ended.
+const KEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// Who did it, in the order's history.
+const BY: &str = "admin";
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    state: Option<String>,
+    why: Option<String>,
+}
+
+impl Admin {
+    /// `verb` is the last part of the path.
+    pub(super) async fn act(
+        &self,
+        (route, key, verb): (&str, &str, &str),
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        only(&request, &["scope"])?;
+        let absent = || Problem::new(Name::NotFound, "No such order.");
+        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
+        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let scope = parameter(&request, "scope")?.unwrap_or_default();
+        let order = Order::new(route.into(), &scope, key);
+        let wish = read(request).await?;
+        let why = why(&wish);
+        // Its holder may have died without anybody having looked since.
+        let keep = self.config.routes.0.iter().map(|route| route.tuning.unknown_ttl).max();
+        let keep = keep.unwrap_or(KEEP);
+        self.store.lapse(order.partition, &order.id, None, keep).await.map_err(|_| away())?;
+        tracing::warn!(order = %order.id, verb, why, "an operator acts on an order");
+        match verb {
+            "cancel" => self.cancel(&order, &why).await?,
+            "resolve" => self.resolve(&order, &wish, &why).await?,
+            _ => self.release(&order, &why).await?,
+        }
+        let record = self.store.look(&order).await.map_err(|_| away())?.ok_or_else(absent)?;
+        let status = match record.state {
+            State::Cancelling => StatusCode::ACCEPTED,
+            _ => StatusCode::OK,
+        };
+        Ok(answer::json(status, &document::for_operator(&record)))
+    }
+
+    async fn cancel(&self, order: &Order, why: &str) -> Result<(), Problem> {
+        let routes = self.routes.load();
+        // A tombstone on a route that does not exist would refuse nothing.
+        let Some(route) = routes.named(&order.route) else {
+            return Err(Problem::new(Name::NotFound, "No such route."));
+        };
+        let ask = CancelAsk {
+            order,
+            callers: None,
+            confirm: route.cancel.is_some(),
+            keep: route.tuning.cancel_ttl,
+            by: Some(BY),
+            why,
+        };
+        match self.store.cancel(&ask).await.map_err(|_| away())? {
+            Cancel::Cancelled => Ok(()),
+            Cancel::Cancelling => {
+                self.hints.tell(order.partition, &order.id, Duration::ZERO);
+                Ok(())
+            }
+            Cancel::Final(state) => Err(final_in(state)),
+            Cancel::Refused(state) => Err(illegal(
+                state,
+                "its route has no cancel call; cancel it at the payment service, then resolve it",
+            )),
+            Cancel::Absent => Err(Problem::new(Name::NotFound, "No such order.")),
+        }
+    }
+
+    async fn resolve(&self, order: &Order, wish: &Wish, why: &str) -> Result<(), Problem> {
+        let to = wish.state.as_deref().and_then(State::from_word).filter(|to| to.is_final());
+        let to = to.ok_or_else(|| bad("state: expected succeeded, failed or cancelled."))?;
+        let routes = self.routes.load();
+        let tuning = routes.named(&order.route).map(|route| &route.tuning);
+        let keep = tuning.map_or(KEEP, |tuning| match to {
+            State::Cancelled => tuning.cancel_ttl,
+            _ => tuning.record_ttl,
+        });
+        let turn = self.turns.next();
+        let word = Word::IfTold;
+        let resolution =
+            Resolution { order, turn: &turn, fence: None, to, keep, word, by: Some(BY), why };
+        match self.store.resolve(&resolution).await.map_err(|_| away())? {
+            Resolve::Resolved => {
+                self.metrics.resolution("operator");
+                Ok(())
+            }
+            Resolve::Held(_) => Err(running()),
+            // Resolving it as it ended is no contradiction: the answer to the first try was lost.
+            Resolve::Refused(state) if state == to => Ok(()),
+            Resolve::Refused(state) if state.is_final() => Err(final_in(state)),
+            Resolve::Refused(state) => {
+                Err(illegal(state, "that does not lead to what was asked for"))
+            }
+            Resolve::Fenced(_) | Resolve::Gone => {
+                Err(Problem::new(Name::NotFound, "No such order."))
+            }
+        }
+    }
+
+    async fn release(&self, order: &Order, why: &str) -> Result<(), Problem> {
+        let routes = self.routes.load();
+        let keep = routes.named(&order.route).map_or(KEEP, |route| route.tuning.record_ttl);
+        match self.store.release(order, None, keep, Some(BY), why).await.map_err(|_| away())? {
+            Release::Released => {
+                self.guard.permitted_rerun();
+                Ok(())
+            }
+            Release::Refused(State::InFlight) => Err(running()),
+            Release::Refused(state) if state.is_final() => Err(final_in(state)),
+            Release::Refused(state) => Err(illegal(state, "only what is unknown is released")),
+            Release::Fenced(_) | Release::Gone => {
+                Err(Problem::new(Name::NotFound, "No such order."))
+            }
+        }
+    }
+}
+
+async fn read(request: Request<Incoming>) -> Result<Wish, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let unread = || Problem::new(Name::BadRequest, "The body is too large or too slow.").closing();
+    let body = tokio::time::timeout(PATIENCE, body).await.map_err(|_| unread())?;
+    let body = body.map_err(|_| unread())?.to_bytes();
+    if body.is_empty() {
+        return Ok(Wish::default());
+    }
+    serde_json::from_slice(&body).map_err(|_| bad("Expected a JSON object with state and why."))
+}
+
+/// The reason as it stands in a history: one line, not too long.
+fn why(wish: &Wish) -> String {
+    let why = wish.why.as_deref().unwrap_or_default().trim();
+    if why.is_empty() {
+        return "an operator said so".into();
+    }
+    let line = why.chars().map(|c| if c.is_control() { ' ' } else { c });
+    line.take(LONGEST_WHY).collect()
+}
+
+fn running() -> Problem {
+    let detail = "Its attempt still runs. Wait for its end.";
+    Problem::new(Name::InProgress, detail).in_state(State::InFlight)
+}
+
+fn final_in(state: State) -> Problem {
+    Problem::new(Name::AlreadyFinal, format!("The order is {state}; final states never change."))
+        .in_state(state)
+}
+
+fn illegal(state: State, why: &str) -> Problem {
+    Problem::new(Name::IllegalTransition, format!("The order is {state}: {why}.")).in_state(state)
+}

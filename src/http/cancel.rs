@@ -1,0 +1,108 @@
+//! `POST <prefix>/orders/{route}/{key}/cancel`: an order is not to be paid, says its caller.
+
+use super::Plane;
+use super::identify::{callers, scope};
+use super::read_body::read_body;
+use crate::answer;
+use crate::answer::document;
+use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::guard::Refusal;
+use crate::model::identity::Order;
+use crate::model::key::Key;
+use crate::model::order::State;
+use crate::payload::Payload;
+use crate::route::Route;
+use crate::store::cancel::{Cancel, CancelAsk};
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use std::time::Duration;
+
+/// Nothing is asked for in a body; what comes is read and passed over.
+const MAX_BODY: usize = 64 * 1024;
+
+impl Plane {
+    pub(super) async fn cancel_order(
+        &self,
+        route: &str,
+        key: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Payload>, Problem> {
+        let (head, body) = request.into_parts();
+        read_body(body, MAX_BODY, self.config.body_timeout).await?;
+        let absent = || Problem::new(Name::NotFound, "No such order of yours.");
+        let route = self.routes.load().named(route).cloned().ok_or_else(absent)?;
+        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
+        let key = Key::from_text(&key).map_err(|_| absent())?;
+        if !route.client_cancel {
+            let detail = "Only an operator cancels this route's orders.";
+            return Err(Problem::new(Name::Forbidden, detail).about(&route, Some(&key)));
+        }
+        let order = Order::new(route.name.clone(), &scope(&route, &head.headers)?, key);
+        let callers = callers(&self.secrets, &route, &head.headers);
+        let ask = CancelAsk {
+            order: &order,
+            callers: Some(&callers),
+            confirm: route.cancel.is_some(),
+            keep: route.tuning.cancel_ttl,
+            by: None,
+            why: "its caller asked",
+        };
+        let about = |problem: Problem| problem.about(&route, Some(&order.key));
+        match self.guard.store.cancel(&ask).await.map_err(|_| about(unavailable()))? {
+            Cancel::Cancelled => {}
+            Cancel::Cancelling => {
+                self.guard.hints.tell(order.partition, &order.id, Duration::ZERO);
+            }
+            Cancel::Final(state) => return Err(about(already(state))),
+            Cancel::Refused(state) => return Err(about(cannot(state))),
+            Cancel::Absent => return Err(absent()),
+        }
+        self.cancelled(&order, &route).await
+    }
+
+    /// The order as it stands once its cancel was asked for.
+    async fn cancelled(&self, order: &Order, route: &Route) -> Result<Response<Payload>, Problem> {
+        let record = match self.guard.store.look(order).await {
+            Ok(Some(record)) => record,
+            _ => return Err(unavailable().about(route, Some(&order.key))),
+        };
+        let status = match record.state {
+            State::Cancelled => StatusCode::OK,
+            // Upstream was quicker than this look: it could not be cancelled.
+            state if state.is_final() => {
+                return Err(already(state).about(route, Some(&order.key)));
+            }
+            _ => StatusCode::ACCEPTED,
+        };
+        let mut response = answer::json(status, &document::of(&record));
+        let headers = response.headers_mut();
+        headers.insert(STATE, HeaderValue::from_static(record.state.word()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let told = Told { route: Some(route.name.clone()), outcome: "cancel" };
+        response.extensions_mut().insert(told);
+        Ok(response)
+    }
+}
+
+/// It ended before it could be cancelled.
+pub(crate) fn already(state: State) -> Problem {
+    let detail = "The order ended before it could be cancelled. A refund is an order of its own.";
+    Problem::new(Name::AlreadyFinal, detail).in_state(state)
+}
+
+/// The route has no cancel call: what may have been sent cannot be undone.
+pub(crate) fn cannot(state: State) -> Problem {
+    let refusal = match state {
+        State::Unknown => Refusal::OutcomeUnknown,
+        _ => Refusal::InProgress,
+    };
+    Problem::of(refusal, state)
+        .saying("The payment may have been sent, and this route has no way to cancel it upstream.")
+}
+
+fn unavailable() -> Problem {
+    let detail = "Whether the order is cancelled cannot be told. Ask again.";
+    Problem::new(Name::StoreUnavailable, detail)
+}

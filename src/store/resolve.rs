@@ -1,0 +1,229 @@
+//! Orders of unknown outcome, and those being cancelled: taken for a turn, ended, let run again.
+
+use super::error::StoreError;
+use super::orders::millis;
+use super::record::{self, Record};
+use super::{Store, script};
+use crate::model::identity::{AttemptId, Order};
+use crate::model::order::{State, words};
+use crate::model::response::Kept;
+use std::time::Duration;
+
+/// What taking an order for a turn asks for.
+#[derive(Debug)]
+pub struct AdoptAsk<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Names the turn.
+    pub turn: &'a AttemptId,
+    /// The order as it was seen.
+    pub seen: &'a Record,
+    /// How long the turn is when it is asked about.
+    pub query: Duration,
+    /// How long it is when it is cancelled.
+    pub cancel: Duration,
+    /// How long it may be unknown before it is cancelled; without one it never is.
+    pub deadline: Option<Duration>,
+}
+
+/// What taking an order for a turn found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Adopt {
+    /// The turn is ours.
+    Adopted {
+        /// `unknown`: to be asked about. `cancelling`: to be cancelled.
+        state: State,
+        /// For how long nothing was heard of its attempt.
+        quiet: Duration,
+        /// How long the turn is.
+        turn: Duration,
+    },
+    /// It is not due for so long, or somebody else's turn lasts so long.
+    Early(Duration),
+    /// It is not as it was seen any more, or held: nobody is to ask.
+    Moved(State),
+}
+
+/// What becomes of the stored response when an order ends.
+#[derive(Debug)]
+pub enum Word<'a> {
+    /// This one takes its place.
+    Response(&'a Kept),
+    /// It stays.
+    Keep,
+    /// It stays if the attempt itself ended so; one that said "still paying" goes.
+    IfTold,
+}
+
+/// Somebody's word on how an order ended.
+#[derive(Debug)]
+pub struct Resolution<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Names the call.
+    pub turn: &'a AttemptId,
+    /// The fence the word is about; `None` for any.
+    pub fence: Option<u64>,
+    /// The final state.
+    pub to: State,
+    /// How long the record is kept from now.
+    pub keep: Duration,
+    /// The response.
+    pub word: Word<'a>,
+    /// Who says so, where it is not this replica's own finding; no spaces.
+    pub by: Option<&'a str>,
+    /// Why, in a few words without secrets, on one line.
+    pub why: &'a str,
+}
+
+/// What ending an order found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Resolve {
+    /// Written.
+    Resolved,
+    /// Its attempt still runs, and holds its lease for so long.
+    Held(Duration),
+    /// Another attempt has begun, under this fence.
+    Fenced(u64),
+    /// The order stands in this state, which does not allow it.
+    Refused(State),
+    /// There is no such record.
+    Gone,
+}
+
+/// What letting an order run again found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The next duplicate may run it.
+    Released,
+    /// Another attempt has begun, under this fence.
+    Fenced(u64),
+    /// It is not of unknown outcome but in this state.
+    Refused(State),
+    /// There is no such record.
+    Gone,
+}
+
+impl Store {
+    /// Takes an overdue order for one turn, until its next due time, which is written with it.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; a turn that was taken all the same only delays the order.
+    pub async fn adopt(&self, ask: &AdoptAsk<'_>) -> Result<Adopt, StoreError> {
+        let partition = ask.order.partition;
+        let record = self.names.record(ask.order);
+        let due = self.names.due(partition);
+        let unknown = self.names.unknown(partition);
+        let cancelling = self.names.cancelling(partition);
+        let (word, mut reply) = self
+            .run(&script::ADOPT, &[&record, &due, &unknown, &cancelling], |command| {
+                command
+                    .arg(&*ask.order.id)
+                    .arg(ask.turn.as_str())
+                    .arg(ask.seen.fence)
+                    .arg(ask.seen.asks)
+                    .arg(millis(ask.query))
+                    .arg(millis(ask.cancel))
+                    .arg(ask.deadline.map_or(0, millis))
+                    .arg(words(State::Cancelling.entered_from()))
+                    .arg(&self.config.by);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "adopted" => Adopt::Adopted {
+                state: record::state(&mut reply)?,
+                quiet: Duration::from_millis(reply.number()?),
+                turn: Duration::from_millis(reply.number()?),
+            },
+            "early" => Adopt::Early(Duration::from_millis(reply.number()?)),
+            "moved" => Adopt::Moved(record::state(&mut reply)?),
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Makes an order final on somebody's word.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; asking again is safe.
+    pub async fn resolve(&self, resolution: &Resolution<'_>) -> Result<Resolve, StoreError> {
+        let Resolution { order, turn, fence, to, keep, word, by, why } = resolution;
+        let record = self.names.record(order);
+        let lease = self.names.lease(order);
+        let due = self.names.due(order.partition);
+        let unknown = self.names.unknown(order.partition);
+        let cancelling = self.names.cancelling(order.partition);
+        let fence = fence.map_or(String::new(), |fence| fence.to_string());
+        let (stored, status, headers, body) = match word {
+            Word::Response(kept) => record::stored(kept, order, &self.config.secrets),
+            Word::Keep => ("keep", None, Vec::new(), Default::default()),
+            Word::IfTold => ("told", None, Vec::new(), Default::default()),
+        };
+        let status = status.as_ref().map_or("", |status| status.as_str());
+        let keys: [&str; 5] = [&record, &lease, &due, &unknown, &cancelling];
+        let (word, mut reply) = self
+            .run(&script::RESOLVE, &keys, |command| {
+                command
+                    .arg(&*order.id)
+                    .arg(turn.as_str())
+                    .arg(&fence)
+                    .arg(to.word())
+                    .arg(words(to.entered_from()))
+                    .arg(millis(*keep))
+                    .arg(stored)
+                    .arg(status)
+                    .arg(&headers)
+                    .arg(&*body)
+                    .arg(self.names.settled_channel())
+                    .arg(by.unwrap_or(&self.config.by))
+                    .arg(why);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "resolved" => Resolve::Resolved,
+            "held" => Resolve::Held(Duration::from_millis(reply.number()?)),
+            "fenced" => Resolve::Fenced(reply.number()?),
+            "refused" => Resolve::Refused(record::state(&mut reply)?),
+            "gone" => Resolve::Gone,
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Lets an order of unknown outcome run again; `fence` is the one the permission is about,
+    /// `None` for any; `by` is who permits it, where it is not this replica's own finding.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; asking again is safe.
+    pub async fn release(
+        &self,
+        order: &Order,
+        fence: Option<u64>,
+        keep: Duration,
+        by: Option<&str>,
+        why: &str,
+    ) -> Result<Release, StoreError> {
+        let record = self.names.record(order);
+        let lease = self.names.lease(order);
+        let due = self.names.due(order.partition);
+        let unknown = self.names.unknown(order.partition);
+        let fence = fence.map_or(String::new(), |fence| fence.to_string());
+        let (word, mut reply) = self
+            .run(&script::RELEASE, &[&record, &lease, &due, &unknown], |command| {
+                command
+                    .arg(&*order.id)
+                    .arg(&fence)
+                    .arg(words(State::None.entered_from()))
+                    .arg(millis(keep))
+                    .arg(self.names.settled_channel())
+                    .arg(by.unwrap_or(&self.config.by))
+                    .arg(why);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "released" => Release::Released,
+            "fenced" => Release::Fenced(reply.number()?),
+            "refused" => Release::Refused(record::state(&mut reply)?),
+            "gone" => Release::Gone,
+            other => return Err(reply.unknown(other)),
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! One call on the payment service about an order: a query, or a cancel.
+//!
+//! These are the resolver's own requests, not a caller's: they start no payment, may be sent any
+//! number of times, and carry neither a fence nor the caller's headers. Protected requests go
+//! through the guard alone.
+
+use crate::guard::end_to_end;
+use crate::model::key::Key;
+use crate::model::outcome::{Meaning, of_call};
+use crate::model::response::{Kept, StoredResponse, keepable};
+use crate::payload::Payload;
+use crate::route::Call;
+use crate::upstream::Upstream;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// What a call brought.
+pub(super) enum Said {
+    /// An answer that means something, and what may be stored of it.
+    Meaning(Meaning, Kept),
+    /// An answer that none of the call's rules speaks of.
+    Unclear,
+    /// No whole answer in time, or none at all.
+    Nothing,
+}
+
+/// Makes the call; its answer is read up to `cap` bytes.
+pub(super) async fn call(
+    upstream: &Upstream,
+    authority: &str,
+    call: &Call,
+    key: &Key,
+    (allowed, cap): (Duration, usize),
+) -> Said {
+    let until = Instant::now() + allowed;
+    let Some(request) = request(authority, call, key) else {
+        return Said::Nothing;
+    };
+    let Ok(sent) = timeout_at(until, upstream.send(request, sleep_until(until), || true)).await
+    else {
+        return Said::Nothing;
+    };
+    let exchange = match sent {
+        Ok(exchange) => exchange,
+        Err(error) => {
+            tracing::debug!(%error, "no answer about an order");
+            return Said::Nothing;
+        }
+    };
+    let (response, connection) = exchange.into_parts();
+    let (mut head, body) = response.into_parts();
+    let body = match timeout_at(until, Limited::new(body, cap).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        // Cut, late, or larger than any answer to such a question.
+        _ => return Said::Nothing,
+    };
+    connection.put_back();
+    end_to_end(&mut head.headers);
+    match of_call(&call.outcome, head.status, &head.headers, &body) {
+        None => Said::Unclear,
+        Some(meaning) => {
+            let headers = keepable(&head.headers);
+            // Memory of its own: what hyper hands out are slices of its read buffers.
+            let body = Bytes::copy_from_slice(&body);
+            let response = StoredResponse { status: head.status, headers, body };
+            Said::Meaning(meaning, Kept::Response(response))
+        }
+    }
+}
+
+fn request(authority: &str, call: &Call, key: &Key) -> Option<Request<Payload>> {
+    let json = call.body(key);
+    let body = match &json {
+        Some(json) => Payload::Full(serde_json::to_vec(json).ok()?.into()),
+        None => Payload::empty(),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = call.target(key).parse().ok()?;
+    request.headers_mut().insert(HOST, HeaderValue::from_str(authority).ok()?);
+    if json.is_some() {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    Some(request)
+}

@@ -1,0 +1,310 @@
+//! Finds out what became of orders of unknown outcome, and sees cancelled ones cancelled upstream.
+//!
+//! Every replica does so. An order is taken for a turn (`adopt`), one call is made, and what it
+//! says is written (`resolve`, `release`) or nothing is: the next due time stands in Redis since the
+//! turn began. A call ends with its turn, so no two replicas ask about an order at once, and one
+//! that dies in the middle only delays it. Nothing here ever starts a payment.
+
+use super::agenda::Agenda;
+use super::call::{Said, call};
+use super::metrics::ResolveMetrics;
+use crate::guard::{GuardMetrics, Hint, Hints};
+use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
+use crate::model::key::Key;
+use crate::model::order::State;
+use crate::model::outcome::Meaning;
+use crate::route::{Call, Route, Routes};
+use crate::store::record::Record;
+use crate::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
+use crate::store::{Store, StoreError};
+use crate::upstream::Upstream;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+/// Orders looked at at once, and so connections upstream.
+const AT_ONCE: usize = 32;
+
+/// Each turn is so much longer than the one before, up to so many times the first.
+const BACK_OFF: f64 = 1.5;
+const LONGEST: f64 = 10.0;
+
+/// A turn is up to this part of it longer, at random, so that orders that became unknown together
+/// are not asked about together for ever.
+const JITTER: f64 = 0.1;
+
+/// When to look again at an order that nobody here knows how to ask about.
+const HELD: Duration = Duration::from_secs(600);
+
+/// The worker.
+pub struct Resolver {
+    /// Where orders are.
+    pub store: Arc<Store>,
+    /// The routes in force.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// The payment service.
+    pub upstream: Upstream,
+    /// Its `host:port`.
+    pub authority: String,
+    /// Names for turns.
+    pub turns: Arc<AttemptIds>,
+    /// What it counts.
+    pub metrics: ResolveMetrics,
+    /// Counts permissions and alarms.
+    pub guard: GuardMetrics,
+    /// Tells itself when to look again.
+    pub hints: Hints,
+}
+
+/// One turn of one order.
+struct Turn<'a> {
+    order: &'a Order,
+    route: &'a Route,
+    fence: u64,
+    name: &'a AttemptId,
+    /// For how long nothing was heard of its attempt.
+    quiet: Duration,
+}
+
+impl Resolver {
+    /// Looks at what it is told of, in time, until `stop`.
+    pub async fn run(self, mut told: mpsc::Receiver<Hint>, stop: CancellationToken) {
+        let resolver = Arc::new(self);
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut agenda = Agenda::default();
+        let mut turns = JoinSet::new();
+        loop {
+            let due = async {
+                match agenda.next() {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+                places.clone().acquire_owned().await
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(hint) = told.recv() => agenda.note(hint.at, hint.partition, hint.id),
+                Some(_) = turns.join_next() => {}
+                Ok(place) = due => {
+                    let Some((partition, id)) = agenda.take() else {
+                        continue;
+                    };
+                    let resolver = resolver.clone();
+                    turns.spawn(async move {
+                        if let Err(error) = resolver.look(partition, &id).await {
+                            tracing::debug!(%error, "an order's turn was missed");
+                        }
+                        drop(place);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Takes an order if it is due, and does what is to be done about it.
+    async fn look(&self, partition: Partition, id: &str) -> Result<(), StoreError> {
+        let Some(record) = self.store.look_at(partition, id).await? else {
+            return Ok(());
+        };
+        let Ok(key) = Key::from_text(&record.key) else {
+            return Ok(());
+        };
+        let routes = self.routes.load_full();
+        let route = routes.named(&record.route);
+        let order = Order::new(record.route.as_str().into(), &record.scope, key);
+        let name = self.turns.next();
+        let ask = asking(route.map(|route| &**route), &order, &name, &record);
+        let (state, quiet, turn) = match self.store.adopt(&ask).await? {
+            Adopt::Adopted { state, quiet, turn } => (state, quiet, turn),
+            Adopt::Early(left) => {
+                self.hints.tell(partition, id, left);
+                return Ok(());
+            }
+            Adopt::Moved(_) => return Ok(()),
+        };
+        self.hints.tell(partition, id, turn);
+        let Some(route) = route else {
+            return Ok(());
+        };
+        let allowed = turn.min(route.tuning.upstream_timeout);
+        let turn = Turn { order: &order, route, fence: record.fence, name: &name, quiet };
+        match (state, &route.query, &route.cancel) {
+            (State::Cancelling, _, Some(cancel)) => {
+                let said = self.call(cancel, &turn, allowed).await;
+                self.cancelled(&turn, said).await
+            }
+            (State::Unknown, Some(query), _) => {
+                let said = self.call(query, &turn, allowed).await;
+                self.answered(&turn, said).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn call(&self, what: &Call, turn: &Turn<'_>, allowed: Duration) -> Said {
+        let cap = turn.route.tuning.max_response_body;
+        call(&self.upstream, &self.authority, what, &turn.order.key, (allowed, cap)).await
+    }
+
+    /// What a query said.
+    async fn answered(&self, turn: &Turn<'_>, said: Said) -> Result<(), StoreError> {
+        let result = match said {
+            Said::Nothing => "unanswered",
+            Said::Unclear => "unclear",
+            Said::Meaning(Meaning::Succeeded, kept) => {
+                let resolve = self.end(turn, State::Succeeded, Word::Response(&kept)).await?;
+                written(&resolve, "succeeded")
+            }
+            Said::Meaning(Meaning::Failed, kept) => {
+                let resolve = self.end(turn, State::Failed, Word::Response(&kept)).await?;
+                written(&resolve, "failed")
+            }
+            Said::Meaning(Meaning::Unknown, _) => "pending",
+            Said::Meaning(Meaning::Absent, _) if turn.quiet < turn.route.tuning.settle_delay => {
+                "absent-early"
+            }
+            Said::Meaning(Meaning::Absent, _) => self.release(turn).await?,
+            // What a query cannot say of an order that is not being cancelled.
+            Said::Meaning(Meaning::Cancelled | Meaning::Declined, _) => "unclear",
+        };
+        self.metrics.resolution(result);
+        Ok(())
+    }
+
+    /// What a cancel call said.
+    async fn cancelled(&self, turn: &Turn<'_>, said: Said) -> Result<(), StoreError> {
+        let result = match said {
+            Said::Nothing => "unanswered",
+            Said::Meaning(Meaning::Cancelled, _) => {
+                let resolve = self.end(turn, State::Cancelled, Word::Keep).await?;
+                written(&resolve, "cancelled")
+            }
+            // A payment on its way may still arrive; one that long past is not on its way any more.
+            Said::Meaning(Meaning::Absent, _) if turn.quiet >= turn.route.tuning.settle_delay => {
+                let resolve = self.end(turn, State::Cancelled, Word::Keep).await?;
+                written(&resolve, "cancelled")
+            }
+            Said::Meaning(Meaning::Succeeded, _) => {
+                let resolve = self.end(turn, State::Succeeded, Word::IfTold).await?;
+                if resolve == Resolve::Resolved {
+                    self.guard.alarm("not-cancellable");
+                    tracing::error!(
+                        order = %turn.order.id, fence = turn.fence,
+                        "an order that was to be cancelled is paid and cannot be: pay it back"
+                    );
+                }
+                written(&resolve, "not-cancellable")
+            }
+            // `failed` may mean the payment or the cancel: it decides nothing.
+            Said::Unclear | Said::Meaning(..) => "unclear",
+        };
+        self.metrics.cancel(result);
+        Ok(())
+    }
+
+    async fn end(&self, turn: &Turn<'_>, to: State, word: Word<'_>) -> Result<Resolve, StoreError> {
+        let tuning = &turn.route.tuning;
+        let resolution = Resolution {
+            order: turn.order,
+            turn: turn.name,
+            fence: Some(turn.fence),
+            to,
+            keep: if to == State::Cancelled { tuning.cancel_ttl } else { tuning.record_ttl },
+            word,
+            by: None,
+            why: match to {
+                State::Cancelled => "upstream confirmed the cancel",
+                _ => "upstream said so when asked",
+            },
+        };
+        let resolve = self.store.resolve(&resolution).await?;
+        tracing::info!(order = %turn.order.id, fence = turn.fence, outcome = %to, ?resolve, "asked upstream");
+        Ok(resolve)
+    }
+
+    async fn release(&self, turn: &Turn<'_>) -> Result<&'static str, StoreError> {
+        let keep = turn.route.tuning.record_ttl;
+        let why = "upstream knows no such order";
+        let fence = Some(turn.fence);
+        let release = self.store.release(turn.order, fence, keep, None, why).await?;
+        if release == Release::Released {
+            self.guard.permitted_rerun();
+            tracing::warn!(
+                order = %turn.order.id, fence = turn.fence,
+                "upstream knows no such order: its next duplicate may run"
+            );
+            return Ok("absent");
+        }
+        Ok("moved")
+    }
+}
+
+/// How an order is taken: as its route says, or left alone for long where nobody can ask.
+fn asking<'a>(
+    route: Option<&Route>,
+    order: &'a Order,
+    turn: &'a AttemptId,
+    seen: &'a Record,
+) -> AdoptAsk<'a> {
+    let jitter = jitter();
+    let wait = |call: Option<&Call>, interval: Duration| match call {
+        Some(_) => back_off(interval, seen.asks, jitter),
+        None => HELD,
+    };
+    let Some(route) = route else {
+        return AdoptAsk { order, turn, seen, query: HELD, cancel: HELD, deadline: None };
+    };
+    let tuning = &route.tuning;
+    AdoptAsk {
+        order,
+        turn,
+        seen,
+        query: wait(route.query.as_ref(), tuning.query_interval),
+        // The turn in which an order comes to be cancelled is the first of its kind.
+        cancel: match seen.state {
+            State::Cancelling => wait(route.cancel.as_ref(), tuning.cancel_interval),
+            _ => tuning.cancel_interval,
+        },
+        deadline: route.cancel.as_ref().map(|_| tuning.resolve_deadline),
+    }
+}
+
+/// How long a turn is after so many of them.
+fn back_off(interval: Duration, asks: u64, jitter: f64) -> Duration {
+    let times = BACK_OFF.powi(asks.min(100) as i32).min(LONGEST);
+    interval.mul_f64(times * (1.0 + JITTER * jitter))
+}
+
+/// From 0 to 1; 0 where the system has no randomness to give.
+fn jitter() -> f64 {
+    let mut byte = [0; 1];
+    let _ = getrandom::fill(&mut byte);
+    f64::from(byte[0]) / 255.0
+}
+
+/// What became of writing a word, as it is counted.
+fn written(resolve: &Resolve, word: &'static str) -> &'static str {
+    match resolve {
+        Resolve::Resolved => word,
+        Resolve::Held(_) => "held",
+        _ => "moved",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_grow_longer_up_to_ten_times_the_first() {
+        let interval = Duration::from_secs(4);
+        for (asks, seconds) in [(0, 4.0), (1, 6.0), (2, 9.0), (6, 40.0), (u64::MAX, 40.0)] {
+            assert_eq!(back_off(interval, asks, 0.0).as_secs_f64(), seconds, "{asks}");
+        }
+        assert_eq!(back_off(interval, 0, 1.0).as_secs_f64(), 4.4);
+    }
+}

@@ -1,0 +1,219 @@
+//! Cancelling: by the caller that made the order, and by operators.
+
+use crate::resolve::{answering, asking, routes, state, to, until_state};
+use crate::support::client::{Call, Reply};
+use crate::support::redis::Redis;
+use crate::support::sidecar::{ONCEWARD, Sidecar};
+use crate::support::until;
+use crate::support::upstream::{Act, Gate, Upstream};
+use std::process::{Command, Output};
+
+fn cancel(onceward: &Sidecar, key: &str) -> Reply {
+    Call::post(&format!("/_onceward/orders/pay/{key}/cancel")).send(onceward.address)
+}
+
+fn admin(onceward: &Sidecar, key: &str, verb: &str, wish: &str) -> Reply {
+    Call::post(&format!("/admin/orders/pay/{key}/{verb}")).json(wish).send(onceward.admin)
+}
+
+fn check(reply: &Reply, status: u16, problem: &str) {
+    assert_eq!((reply.status, reply.problem().as_str()), (status, problem), "{}", reply.text());
+}
+
+/// Leaves every payment open, whatever it is asked.
+fn open() -> Upstream {
+    answering(|| Act::Reset, |_| Act::ok(r#"{"status":"paying"}"#))
+}
+
+#[test]
+fn a_payment_cancelled_before_it_arrives_never_reaches_upstream() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = asking(&redis, &upstream).start();
+    for _ in 0..2 {
+        let cancelled = cancel(&onceward, "1");
+        assert_eq!((cancelled.status, cancelled.state()), (200, "cancelled"));
+        assert_eq!(cancelled.json()["state"], "cancelled");
+    }
+    let late = Call::pay("1").send(onceward.address);
+    check(&late, 409, "order-cancelled");
+    assert_eq!(late.state(), "cancelled");
+    assert_eq!(upstream.calls(), 0);
+}
+
+#[test]
+fn only_the_caller_that_made_an_order_cancels_it() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = asking(&redis, &upstream).start();
+    let as_ann = |call: Call| call.header("Authorization", "ann").send(onceward.address);
+    cancel_as(&onceward, "1", "ann");
+    check(&cancel_as(&onceward, "1", "bob"), 404, "not-found");
+    as_ann(Call::pay("2"));
+    check(&cancel_as(&onceward, "2", "bob"), 404, "not-found");
+    check(&cancel_as(&onceward, "2", "ann"), 409, "already-final");
+    check(&Call::post("/_onceward/orders/none/1/cancel").send(onceward.address), 404, "not-found");
+}
+
+fn cancel_as(onceward: &Sidecar, key: &str, who: &str) -> Reply {
+    let call = Call::post(&format!("/_onceward/orders/pay/{key}/cancel"));
+    call.header("Authorization", who).send(onceward.address)
+}
+
+#[test]
+fn a_route_may_leave_cancelling_to_operators() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let closed = routes(|route| route["client_cancel"] = false.into());
+    let onceward = asking(&redis, &upstream).set("ROUTES", &closed).start();
+    check(&cancel(&onceward, "1"), 403, "forbidden");
+    assert_eq!(Call::pay("1").send(onceward.address).status, 200);
+    assert_eq!(admin(&onceward, "2", "cancel", "").status, 200);
+    check(&Call::pay("2").send(onceward.address), 409, "order-cancelled");
+}
+
+#[test]
+fn an_unknown_order_is_cancelling_until_upstream_confirms() {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::Reset,
+        "/cancel" => Act::ok("{}").behind(&held),
+        _ => Act::ok(r#"{"status":"paying"}"#),
+    });
+    let patient = routes(|route| route["cancel_interval"] = "20s".into());
+    let onceward = asking(&redis, &upstream).set("ROUTES", &patient).start();
+    Call::pay("1").send(onceward.address);
+    for _ in 0..2 {
+        let cancelling = cancel(&onceward, "1");
+        assert_eq!((cancelling.status, cancelling.state()), (202, "cancelling"));
+    }
+    check(&Call::pay("1").send(onceward.address), 409, "outcome-unknown");
+    until("upstream is asked to cancel", || to(&upstream, "/cancel").len() == 1);
+    gate.open();
+    until_state(&onceward, "1", "cancelled");
+    assert_eq!(cancel(&onceward, "1").status, 200);
+    check(&Call::pay("1").send(onceward.address), 409, "order-cancelled");
+    assert_eq!(to(&upstream, "/pay").len(), 1);
+}
+
+#[test]
+fn without_a_cancel_call_what_may_have_been_sent_is_not_cancelled() {
+    let (redis, upstream) = (Redis::start(), open());
+    let never = routes(|route| drop(route.as_object_mut().unwrap().remove("cancel")));
+    let onceward = asking(&redis, &upstream).set("ROUTES", &never).start();
+    Call::pay("1").send(onceward.address);
+    let refused = cancel(&onceward, "1");
+    check(&refused, 409, "outcome-unknown");
+    assert_eq!(state(&onceward, "1"), "unknown");
+    check(&admin(&onceward, "1", "cancel", ""), 409, "illegal-transition");
+}
+
+#[test]
+fn a_payment_that_succeeds_while_it_is_cancelled_is_cancelled_after_its_end() {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::ok(r#"{"status":"paid"}"#).behind(&held),
+        _ => Act::ok("{}"),
+    });
+    let onceward = asking(&redis, &upstream).start();
+    let paying = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    assert_eq!(cancel(&onceward, "1").status, 202);
+    // Confirmed at once, and not believed: the payment is still on its way.
+    until("a confirmation was too early", || {
+        onceward.metric(r#"onceward_cancels_total{result="held"}"#) >= 1.0
+    });
+    assert_eq!(state(&onceward, "1"), "cancelling");
+    gate.open();
+    let paid = paying.join().unwrap();
+    assert_eq!((paid.status, paid.state()), (200, "cancelling"));
+    until_state(&onceward, "1", "cancelled");
+    // The last cancel came after the payment's end: it gave the money back.
+    assert!(to(&upstream, "/cancel").len() >= 2);
+}
+
+#[test]
+fn a_success_that_surfaces_on_a_cancelled_order_is_an_alarm() {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::ok(r#"{"status":"paid"}"#).behind(&held),
+        _ => Act::ok("{}"),
+    });
+    let build = asking(&redis, &upstream);
+    let (a, b) = (build.start(), build.start());
+    let paying = Call::pay("1").spawn(a.address);
+    upstream.heard(1);
+    // It sleeps past its lease; meanwhile the order is cancelled for good.
+    a.pause();
+    assert_eq!(cancel(&b, "1").status, 202);
+    until_state(&b, "1", "cancelled");
+    a.resume();
+    gate.open();
+    paying.join().unwrap();
+    until("somebody is called", || {
+        a.metric(r#"onceward_alarms_total{kind="success-on-cancelled"}"#) == 1.0
+    });
+    assert!(a.log().contains("a cancelled order was paid after all"));
+    assert_eq!(state(&b, "1"), "cancelled");
+}
+
+#[test]
+fn an_operator_resolves_releases_and_cancels_and_the_history_says_why() {
+    let (redis, upstream) = (Redis::start(), open());
+    let onceward = asking(&redis, &upstream).start();
+    for key in ["1", "2", "3"] {
+        Call::pay(key).send(onceward.address);
+    }
+    check(&admin(&onceward, "1", "resolve", r#"{"state":"unknown"}"#), 400, "bad-request");
+    let wish = r#"{"state":"succeeded","why":"seen on\nthe statement"}"#;
+    let resolved = admin(&onceward, "1", "resolve", wish);
+    assert_eq!((resolved.status, resolved.json()["state"].as_str()), (200, Some("succeeded")));
+    let line = resolved.json()["history"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (line["by"].as_str(), line["why"].as_str()),
+        (Some("admin"), Some("seen on the statement"))
+    );
+    assert_eq!(admin(&onceward, "1", "resolve", wish).status, 200);
+    check(&admin(&onceward, "1", "resolve", r#"{"state":"failed"}"#), 409, "already-final");
+    check(&admin(&onceward, "1", "release", ""), 409, "already-final");
+    check(&admin(&onceward, "1", "cancel", ""), 409, "already-final");
+    assert_eq!(Call::pay("1").send(onceward.address).json()["state"], "succeeded");
+
+    assert_eq!(admin(&onceward, "2", "release", r#"{"why":"not there"}"#).status, 200);
+    assert_eq!(onceward.metric("onceward_permitted_reruns_total"), 1.0);
+    assert_eq!(Call::pay("2").send(onceward.address).status, 502);
+    assert_eq!(to(&upstream, "/pay").len(), 4);
+
+    assert_eq!(admin(&onceward, "3", "cancel", "").status, 202);
+    until_state(&onceward, "3", "cancelled");
+    check(&admin(&onceward, "never", "resolve", wish), 404, "not-found");
+}
+
+fn order(onceward: &Sidecar, token: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(ONCEWARD);
+    command.arg("order").args(arguments).env_clear();
+    command.env("ONCEWARD_ADMIN_LISTEN", onceward.admin.to_string());
+    command.env("ONCEWARD_ADMIN_TOKEN", token).output().unwrap()
+}
+
+#[test]
+fn the_order_command_shows_cancels_and_resolves() {
+    let (redis, upstream) = (Redis::start(), open());
+    let onceward = asking(&redis, &upstream).set("ADMIN_TOKEN", "s3cret").start();
+    let run = |arguments: &[&str]| {
+        let output = order(&onceward, "s3cret", arguments);
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    Call::pay("a/1").send(onceward.address);
+    let (code, shown) = run(&["show", "pay", "a/1"]);
+    assert!(code == 0 && shown.contains(r#""state": "unknown""#), "{shown}");
+    let told = ["resolve", "pay", "a/1", "--state", "failed", "--why", "the bank says no"];
+    let (code, shown) = run(&told);
+    assert!(code == 0 && shown.contains("the bank says no"), "{shown}");
+    assert_eq!(run(&["cancel", "pay", "a/1"]).0, 1);
+    assert_eq!(run(&["cancel", "pay", "b"]).0, 0);
+    assert_eq!(run(&["show", "pay", "nobody"]).0, 1);
+    assert_eq!(run(&["resolve", "pay", "a/1"]).0, 64);
+    assert_eq!(order(&onceward, "wrong", &["show", "pay", "b"]).status.code(), Some(1));
+}
