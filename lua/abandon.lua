@@ -55,6 +55,9 @@ if back == 'none' then
   if redis.call('HGET', token, 'spent') == attempt then
     redis.call('HDEL', token, 'spent')
   end
+elseif back == 'queued' then
+  -- Its entry still stands; what was accepted is not forgotten.
+  redis.call('PERSIST', record)
 elseif back == 'unknown' then
   redis.call('ZADD', unknown, 'NX', text(now), id)
   ask_later(due, id, now, r[7])

@@ -44,3 +44,16 @@ local function with(list, word)
   if not list or list == '' then return word end
   return string.sub(word .. ',' .. list, 1, LIST_WORDS * (#word + 1) - 1)
 end
+
+-- The consumer group of every queue.
+local WORKERS = 'workers'
+
+-- Takes an entry off a queue, if it is that order's still: a stream that was emptied begins anew,
+-- and may give a name again that somebody remembers. The last entry takes the stream along.
+local function off_queue(queue, entry, id)
+  local found = redis.call('XRANGE', queue, entry, entry)[1]
+  if not found or found[2][2] ~= id then return end
+  redis.call('XACK', queue, WORKERS, entry)
+  redis.call('XDEL', queue, entry)
+  if redis.call('XLEN', queue) == 0 then redis.call('DEL', queue) end
+end

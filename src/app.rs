@@ -18,6 +18,7 @@ use crate::store::link::Link;
 use crate::store::settled::Waiters;
 use crate::store::{self, Store, StoreMetrics};
 use crate::upstream::{self, Upstream};
+use crate::worker::dispatch::{DispatchMetrics, Dispatcher};
 use crate::worker::resolve::Resolver;
 use crate::worker::survey::{SurveyMetrics, Surveyor};
 use crate::worker::{ResolveMetrics, reload};
@@ -82,6 +83,7 @@ pub fn run(
     let survey_metrics = SurveyMetrics::new(&mut registry);
     let resolve_metrics = ResolveMetrics::new(&mut registry);
     let (hints, told) = hints();
+    let dispatch_metrics = DispatchMetrics::new(&mut registry);
     let client = redis::Client::open(config.redis_url.as_str()).map_err(|_| StartError::Redis)?;
     let shared = Shared {
         routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
@@ -112,6 +114,7 @@ pub fn run(
             metrics: survey_metrics,
             guard: shared.guard_metrics.clone(),
             hints: shared.hints.clone(),
+            queues: shared.waiters.clone(),
         };
         let resolver = Resolver {
             store: store.clone(),
@@ -122,6 +125,23 @@ pub fn run(
             metrics: resolve_metrics.clone(),
             guard: shared.guard_metrics.clone(),
             hints: shared.hints.clone(),
+        };
+        let dispatcher = Dispatcher {
+            guard: Arc::new(shared.guard(shared.link())?),
+            routes: shared.routes.clone(),
+            retry: config.queue_retry,
+            metrics: dispatch_metrics,
+            alarms: shared.guard_metrics.clone(),
+        };
+        let dispatching = async {
+            let draining = async {
+                stop.cancelled().await;
+                tokio::time::sleep(config.drain_timeout).await;
+            };
+            tokio::select! {
+                () = dispatcher.run(stop.clone()) => {}
+                () = draining => tracing::warn!("sending what was queued took too long to end"),
+            }
         };
         let admin = Admin {
             config: config.clone(),
@@ -145,6 +165,7 @@ pub fn run(
             }
         };
         let ending = async {
+            dispatching.await;
             threads.ended().await;
             over.cancel();
         };
@@ -186,19 +207,25 @@ impl Shared {
         Store::new(config, link, self.store_metrics.clone()).map_err(|_| StartError::Redis)
     }
 
-    /// One thread's data plane: its guard, and the plane around it.
-    fn plane(&self, link: Arc<Link>) -> Result<Plane, StartError> {
-        let guard = Guard {
+    /// One thread's guard.
+    fn guard(&self, link: Arc<Link>) -> Result<Guard, StartError> {
+        Ok(Guard {
             store: Arc::new(self.store(link)?),
             upstream: Arc::new(Upstream::new(self.upstream())),
             waiters: self.waiters.clone(),
             attempts: self.attempts.clone(),
+            max_queued: self.config.max_queued,
             redis_timeout: self.config.redis_timeout,
             running: TaskTracker::new(),
             metrics: self.guard_metrics.clone(),
             leftovers: Default::default(),
             hints: self.hints.clone(),
-        };
+        })
+    }
+
+    /// One thread's data plane: its guard, and the plane around it.
+    fn plane(&self, link: Arc<Link>) -> Result<Plane, StartError> {
+        let guard = self.guard(link)?;
         Ok(Plane {
             config: http::Config {
                 prefix: self.config.prefix.clone(),

@@ -25,6 +25,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// The paths it is for.
     pub path: Pattern,
+    /// Whether its orders go through the buffer.
+    pub mode: Mode,
     /// How its orders are treated.
     pub tuning: Tuning,
     /// What an answer means, before the contract's table is asked.
@@ -67,6 +69,18 @@ pub struct Tuning {
     pub on_unknown: OnUnknown,
     pub max_request_body: usize,
     pub max_response_body: usize,
+}
+
+/// Whether orders are answered when they are paid, or accepted to be paid by a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Answered when they are paid.
+    #[default]
+    Sync,
+    /// Accepted, and paid by a worker.
+    Async,
+    /// As the caller prefers.
+    Either,
 }
 
 /// What to do with a protected request while Redis cannot be asked.

@@ -165,6 +165,11 @@ impl Problem {
                 Name::TokenInvalid,
                 "Unknown, expired, used for another order, or another caller's. Fetch a new one.",
             ),
+            Refusal::Overloaded => (
+                Name::Overloaded,
+                "As many orders are queued as may be. Nothing was accepted. Send the same request \
+                 again.",
+            ),
             Refusal::StoreUnavailable => {
                 (Name::StoreUnavailable, "Nothing was sent. Send the same request again.")
             }

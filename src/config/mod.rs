@@ -44,6 +44,8 @@ pub struct Config {
     pub namespace: String,
     pub replay_header: HeaderName,
     pub max_in_flight: usize,
+    pub max_queued: u64,
+    pub queue_retry: Duration,
     pub prefix: String,
     pub secrets: Arc<Secrets>,
     pub routes: Routes,
@@ -133,6 +135,11 @@ fn assemble(
         0 => Err("must be more than zero".into()),
         limit => Ok(limit),
     });
+    let max_queued = values.read("MAX_QUEUED", problems, |text| match number(text)? {
+        0 => Err("must be more than zero".into()),
+        limit => Ok(limit),
+    });
+    let queue_retry = values.read("QUEUE_RETRY", problems, positive);
     let prefix = values.read("PREFIX", problems, prefix);
     let secrets = values.read("SECRET", problems, |text| match text {
         "" => Ok(Secrets::none()),
@@ -166,6 +173,8 @@ fn assemble(
         namespace: namespace?,
         replay_header: replay_header?,
         max_in_flight: max_in_flight?,
+        max_queued: max_queued?,
+        queue_retry: queue_retry?,
         prefix: prefix?,
         secrets: Arc::new(secrets?),
         routes,

@@ -5,7 +5,7 @@ use super::{callbacks, presets, tuning, vars};
 use crate::model::outcome::{Meaning, Rule};
 use crate::model::path::Pattern;
 use crate::model::source::Source;
-use crate::route::{Call, Route, Routes};
+use crate::route::{Call, Mode, OnUnknown, Route, Routes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -123,6 +123,7 @@ pub fn default(values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
     Routes(vec![Arc::new(Route {
         name,
         path,
+        mode: Mode::Sync,
         tuning,
         outcome: Vec::new(),
         query: None,
@@ -195,8 +196,19 @@ fn read_one(
     if !matches!(shape.kind.as_deref(), None | Some("order" | "callback")) {
         bad("kind", "expected order or callback".into());
     }
-    if shape.mode.as_deref().is_some_and(|mode| mode != "sync") {
-        bad("mode", "only \"sync\" is supported by this version".into());
+    let mode = match shape.mode.as_deref() {
+        None | Some("sync") => Mode::Sync,
+        Some("async") => Mode::Async,
+        Some("either") => Mode::Either,
+        Some(_) => {
+            bad("mode", "expected one of sync, async, either".into());
+            Mode::Sync
+        }
+    };
+    if mode == Mode::Async && tuning.as_ref().is_some_and(|t| t.on_unknown == OnUnknown::Retry) {
+        let what = "async does not go with on_unknown \"retry\": a duplicate is told where the \
+                    order stands and runs nothing";
+        bad("mode", what.into());
     }
     let path = Pattern::parse(&shape.path).map_err(|error| bad("path", error.to_string())).ok();
     let (outcome, callback) = match callback {
@@ -213,7 +225,7 @@ fn read_one(
     }
     let (name, path, tuning) = (shape.name.into(), path?, tuning?);
     let client_cancel = shape.client_cancel.unwrap_or(true);
-    Some(Route { name, path, tuning, outcome, query, cancel, client_cancel, callback })
+    Some(Route { name, path, mode, tuning, outcome, query, cancel, client_cancel, callback })
 }
 
 fn is_lower(field: &str) -> bool {

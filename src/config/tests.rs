@@ -123,7 +123,7 @@ fn a_routes_problems_name_the_route_and_the_field() {
     let routes = r#"[{"name": "pay", "path": "pay", "lock_ttl": "soon", "colour": "red"},
                      {"name": "a b", "path": "/", "outcome": [{"means": "fine"}]},
                      {"name": "c", "path": "/", "LOCK_TTL": "1s"},
-                     {"name": "d", "path": "/", "mode": "async"},
+                     {"name": "d", "path": "/", "mode": "later"},
                      {"name": "e", "path": "/", "preset": "paypal"},
                      7]"#;
     let problems = problems(&[("ROUTES", routes)]).join("\n");
@@ -134,7 +134,7 @@ fn a_routes_problems_name_the_route_and_the_field() {
         "ROUTES[1] (a b).outcome[0]: means: expected succeeded",
         "ROUTES[1] (a b).outcome[0]: needs \"status\"",
         "ROUTES[2] (c): unknown field `LOCK_TTL`",
-        "ROUTES[3] (d).mode: only \"sync\"",
+        "ROUTES[3] (d).mode: expected one of sync, async, either",
         "ROUTES[4] (e).preset: expected one of wechat-v3-notify",
         "ROUTES[5]: expected an object",
     ] {

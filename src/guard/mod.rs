@@ -17,6 +17,7 @@
 //! claim whose answer was lost is taken back or left to lapse, never acted upon.
 
 mod attempt;
+mod buffer;
 pub mod callback;
 mod exchange;
 mod hints;
@@ -64,6 +65,8 @@ pub struct Guard {
     pub waiters: Arc<Waiters>,
     /// Names for attempts.
     pub attempts: Arc<AttemptIds>,
+    /// Orders that may be queued at once, in all partitions together.
+    pub max_queued: u64,
     /// Bound on one Redis command.
     pub redis_timeout: Duration,
     /// What runs and must end before the process may.
@@ -88,6 +91,8 @@ pub struct Payment {
     pub callers: String,
     /// The token it brings.
     pub token: Option<Presented>,
+    /// The states a claim of it may start from.
+    pub grant_from: &'static [State],
     /// Its head, as it goes upstream but for the guard's own two headers.
     pub head: request::Parts,
     /// Its body.
@@ -106,6 +111,8 @@ pub enum Answer {
     Replay(StoredResponse, State),
     /// The order itself: it succeeded, but there is no response to replay.
     Document(Box<Record>),
+    /// The order as it stands: it is queued, or was accepted before and is not final yet.
+    Accepted(Box<Record>),
     /// No.
     Refused(Refusal, State),
 }
@@ -121,6 +128,7 @@ pub enum Refusal {
     ResponseNotStored,
     PayloadMismatch,
     TokenInvalid,
+    Overloaded,
     StoreUnavailable,
     UpstreamUnreachable,
     UpstreamBroken,
@@ -242,7 +250,7 @@ impl Guard {
             keep: payment.route.tuning.unknown_ttl,
             fingerprints: &payment.fingerprints,
             callers: &payment.callers,
-            grant_from: payment.route.grant_from(),
+            grant_from: payment.grant_from,
             ask: payment.route.ask_after(),
             token,
         };
@@ -295,7 +303,8 @@ impl Guard {
                 },
             },
             State::Cancelled => refused(Refusal::OrderCancelled, found.state),
-            State::None | State::Queued => refused(Refusal::InProgress, found.state),
+            State::Queued => Turn::Over(self.accepted(payment).await),
+            State::None => refused(Refusal::InProgress, found.state),
         }
     }
 

@@ -53,7 +53,9 @@ impl Plane {
         }
         let route = route.clone();
         let place = Some(place);
-        let payment = Payment { order, route, fingerprints, callers, token, head, body, place };
+        let grant_from = route.grant_from();
+        let payment =
+            Payment { order, route, fingerprints, callers, token, grant_from, head, body, place };
         Ok(Admitted::Payment(payment))
     }
 }

@@ -17,6 +17,7 @@ mod front;
 mod identify;
 mod orders;
 mod pass;
+mod prefer;
 mod problems;
 mod protected;
 mod read_body;

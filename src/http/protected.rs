@@ -2,18 +2,22 @@
 
 use super::Plane;
 use super::admit::Admitted;
+use super::prefer::{self, Wish};
 use crate::answer::document;
 use crate::answer::problem::{Problem, STATE, Told};
 use crate::guard::{Answer, Payment};
+use crate::model::key::Key;
 use crate::model::order::State;
 use crate::model::path::Params;
 use crate::model::response::StoredResponse;
 use crate::model::source::Source;
 use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
+use crate::store::record::Record;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 
 impl Plane {
@@ -31,15 +35,35 @@ impl Plane {
             problem.about(route, None).in_state(State::Unknown)
         })?;
         match admitted {
-            Admitted::Payment(payment) => Ok(self.pay(payment).await),
+            Admitted::Payment(mut payment) => Ok(match prefer::buffered(&mut payment) {
+                Some(wish) => self.accept(payment, wish).await,
+                None => self.pay(payment).await,
+            }),
             Admitted::NoOrder(head, body) => self.pass_whole(head, body).await,
         }
     }
 
     async fn pay(&self, payment: Payment) -> Response<Payload> {
         let (route, key) = (payment.route.clone(), payment.order.key.clone());
-        let route = &route;
-        match self.guard.handle(payment).await {
+        let answer = self.guard.handle(payment).await;
+        self.told(answer, &route, &key)
+    }
+
+    /// Takes a payment into the buffer.
+    async fn accept(&self, payment: Payment, wish: Wish) -> Response<Payload> {
+        let (route, key) = (payment.route.clone(), payment.order.key.clone());
+        let answer = self.guard.queue(payment).await;
+        let accepted = matches!(answer, Answer::Accepted(_));
+        let mut response = self.told(answer, &route, &key);
+        if accepted && wish == Wish::Voiced {
+            let applied = HeaderValue::from_static("respond-async");
+            response.headers_mut().insert("preference-applied", applied);
+        }
+        response
+    }
+
+    fn told(&self, answer: Answer, route: &Arc<Route>, key: &Key) -> Response<Payload> {
+        match answer {
             Answer::First(response, state) => marked(response, route, "first", state),
             Answer::Bypassed(response) => marked(response, route, "bypassed", State::Unknown),
             Answer::Replay(response, state) => {
@@ -49,10 +73,29 @@ impl Plane {
                 let response = crate::answer::json(StatusCode::OK, &document::of(&record));
                 self.replayed(marked(response, route, "document", record.state))
             }
+            Answer::Accepted(record) => {
+                let response = self.accepted(&record);
+                marked(response, route, "accepted", record.state)
+            }
             Answer::Refused(refusal, state) => {
-                Problem::of(refusal, state).about(route, Some(&key)).into_response()
+                Problem::of(refusal, state).about(route, Some(key)).into_response()
             }
         }
+    }
+
+    /// 202, and where to ask.
+    fn accepted(&self, record: &Record) -> Response<Payload> {
+        let mut response = crate::answer::json(StatusCode::ACCEPTED, &document::of(record));
+        let headers = response.headers_mut();
+        let key = utf8_percent_encode(&record.key, NON_ALPHANUMERIC);
+        let place = format!("{}/orders/{}/{key}", self.config.prefix, record.route);
+        // All of it is visible ASCII.
+        if let Ok(place) = HeaderValue::from_str(&place) {
+            headers.insert(LOCATION, place);
+        }
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 
     /// The answer, marked as coming from the store.

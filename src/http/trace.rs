@@ -35,7 +35,7 @@ impl HttpMetrics {
         registry.register(
             "requests",
             "Requests by route and outcome: first, replay, passed (not protected), bypassed, \
-             document, token, order, or the name of the problem that was told",
+             document, accepted, token, order, or the name of the problem that was told",
             metrics.requests.clone(),
         );
         metrics

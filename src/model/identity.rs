@@ -27,6 +27,11 @@ impl Partition {
         (number < PARTITIONS).then_some(Partition(number))
     }
 
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
     /// The partition a digest falls into.
     pub fn of(digest: &[u8; 32]) -> Partition {
         Partition(digest[0] % PARTITIONS)

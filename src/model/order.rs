@@ -31,7 +31,8 @@ const ENTERED_FROM: &[(State, &[State])] = &[
     (State::None, &[State::InFlight, State::Unknown]),
     (State::Queued, &[State::None, State::InFlight]),
     (State::InFlight, &[State::None, State::Queued, State::Unknown]),
-    (State::Unknown, &[State::InFlight, State::Unknown]),
+    // Out of the queue only as a dead letter.
+    (State::Unknown, &[State::Queued, State::InFlight, State::Unknown]),
     (State::Cancelling, &[State::InFlight, State::Unknown]),
     (State::Succeeded, &[State::InFlight, State::Unknown, State::Cancelling]),
     (State::Failed, &[State::InFlight, State::Unknown]),

@@ -11,7 +11,9 @@ pub mod link;
 pub mod metrics;
 pub mod names;
 pub mod orders;
+pub mod queue;
 pub mod record;
+pub mod request;
 pub mod resolve;
 pub mod script;
 pub mod settled;
@@ -168,10 +170,11 @@ impl Store {
     }
 }
 
-/// Whether something will be sent upstream on the strength of this reply.
+/// Whether something will be sent upstream, or was accepted, on the strength of this reply.
 fn is_granted(reply: &Value) -> bool {
+    let promises = [b"granted".to_vec(), b"queued".to_vec()].map(Value::BulkString);
     matches!(reply, Value::Array(values)
-        if values.first() == Some(&Value::BulkString(b"granted".to_vec())))
+        if values.first().is_some_and(|word| promises.contains(word)))
 }
 
 /// How many claims may wait for replicas at once, per thread.

@@ -59,6 +59,26 @@ impl Names {
         self.of(partition, "cancelling", "all")
     }
 
+    /// What a queued order asks, sealed.
+    pub fn request(&self, order: &Order) -> String {
+        self.of(order.partition, "request", &order.id)
+    }
+
+    /// The stream of queued orders.
+    pub fn queue(&self, partition: Partition) -> String {
+        self.of(partition, "stream", "queue")
+    }
+
+    /// The stream of orders that could not be sent too often.
+    pub fn dead(&self, partition: Partition) -> String {
+        self.of(partition, "stream", "dead")
+    }
+
+    /// Where workers are told that something was queued, by partition.
+    pub fn queued_channel(&self) -> String {
+        format!("{}:queued", self.namespace)
+    }
+
     /// Where settled orders are announced, by id.
     pub fn settled_channel(&self) -> String {
         format!("{}:settled", self.namespace)

@@ -78,6 +78,11 @@ scripts! {
     RESOLVE "resolve"
     RELEASE "release"
     CANCEL "cancel"
+    ENQUEUE "enqueue"
+    TAKE "take"
+    DRAFT "draft"
+    DEQUEUE "dequeue"
+    DEAD_LETTER "dead_letter"
 }
 
 /// A script's reply, read from the front.

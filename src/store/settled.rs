@@ -4,6 +4,8 @@
 //! then, so a lost message costs patience, never an answer. A waiter holds no connection.
 
 use super::names::Names;
+use super::queue::Hints;
+use crate::model::identity::Partition;
 use futures_util::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,6 +21,8 @@ const RELISTEN: Duration = Duration::from_millis(500);
 pub struct Waiters {
     /// By order id. A waiter keeps its entry alive; the last one out takes it along.
     orders: Mutex<HashMap<Box<str>, Weak<Notify>>>,
+    /// Partitions whose queue somebody wrote to.
+    pub queues: Hints,
 }
 
 /// One wait for one order.
@@ -60,13 +64,19 @@ impl Waiters {
         let Ok(mut subscription) = client.get_async_pubsub().await else {
             return;
         };
-        if subscription.subscribe(names.settled_channel()).await.is_err() {
+        let queued = names.queued_channel();
+        if subscription.subscribe(&[names.settled_channel(), queued.clone()]).await.is_err() {
             return;
         }
         let mut messages = subscription.into_on_message();
         while let Some(message) = messages.next().await {
-            if let Ok(id) = std::str::from_utf8(message.get_payload_bytes()) {
-                self.tell(id);
+            let Ok(text) = std::str::from_utf8(message.get_payload_bytes()) else {
+                continue;
+            };
+            if message.get_channel_name() != queued {
+                self.tell(text);
+            } else if let Some(partition) = text.parse().ok().and_then(Partition::numbered) {
+                self.queues.tell(partition);
             }
         }
     }

@@ -20,6 +20,10 @@ pub struct Survey {
     pub cancelling: u64,
     /// How long the oldest of them has been.
     pub oldest_unknown: Option<Duration>,
+    /// How many entries the queue holds.
+    pub queued: u64,
+    /// How long the oldest of them has been there.
+    pub oldest_queued: Option<Duration>,
     /// Ids of orders that [`Store::lapse`] should look at: those whose lease should have run out,
     /// those to be asked about or cancelled, and the one that has been unknown longest, whose record may have expired.
     pub due: Vec<String>,
@@ -45,7 +49,8 @@ impl Store {
         exists
             .arg(self.names.due(partition))
             .arg(self.names.unknown(partition))
-            .arg(self.names.cancelling(partition));
+            .arg(self.names.cancelling(partition))
+            .arg(self.names.queue(partition));
         Ok(self.send("exists", &exists).await? != Value::Int(0))
     }
 
@@ -56,8 +61,9 @@ impl Store {
     pub async fn survey(&self, partition: Partition, limit: u32) -> Result<Survey, StoreError> {
         let (due, unknown) = (self.names.due(partition), self.names.unknown(partition));
         let cancelling = self.names.cancelling(partition);
+        let queue = self.names.queue(partition);
         let (word, mut reply) = self
-            .run(&script::SURVEY, &[&due, &unknown, &cancelling], |command| {
+            .run(&script::SURVEY, &[&due, &unknown, &cancelling, &queue], |command| {
                 command.arg(limit);
             })
             .await?;
@@ -69,13 +75,16 @@ impl Store {
         let in_flight: u64 = reply.number()?;
         let (unknown, cancelling) = (reply.number()?, reply.number()?);
         let since: u64 = reply.number()?;
+        let (queued, queued_since): (u64, u64) = (reply.number()?, reply.number()?);
         let mut due = Vec::with_capacity(reply.remaining());
         while reply.remaining() > 0 {
             due.push(reply.text()?);
         }
         let oldest_unknown =
             (unknown > 0).then(|| Duration::from_millis(now.saturating_sub(since)));
-        Ok(Survey { in_flight, unknown, cancelling, oldest_unknown, due })
+        let oldest_queued =
+            (queued > 0).then(|| Duration::from_millis(now.saturating_sub(queued_since)));
+        Ok(Survey { in_flight, unknown, cancelling, oldest_unknown, queued, oldest_queued, due })
     }
 
     /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no

@@ -7,6 +7,7 @@ use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
 use crate::model::order::State;
 use crate::store::orders::Lapse;
+use crate::store::settled::Waiters;
 use crate::store::{Store, StoreError};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +31,8 @@ const AT_ONCE: u32 = 100;
 pub struct SurveyMetrics {
     orders: Family<InState, Gauge>,
     oldest_unknown: Gauge,
+    queue_depth: Gauge,
+    oldest_queued: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,7 +43,12 @@ struct InState {
 impl SurveyMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> SurveyMetrics {
-        let metrics = SurveyMetrics { orders: Family::default(), oldest_unknown: Gauge::default() };
+        let metrics = SurveyMetrics {
+            orders: Family::default(),
+            oldest_unknown: Gauge::default(),
+            queue_depth: Gauge::default(),
+            oldest_queued: Gauge::default(),
+        };
         registry.register(
             "orders",
             "Orders that are not final, by state, of all replicas, as of the last 5 s",
@@ -51,6 +59,17 @@ impl SurveyMetrics {
             "How long the oldest order of unknown outcome has been so",
             Unit::Seconds,
             metrics.oldest_unknown.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Entries in the buffer, those being sent included, as of the last 5 s",
+            metrics.queue_depth.clone(),
+        );
+        registry.register_with_unit(
+            "queue_oldest_age",
+            "How long the oldest entry has been in the buffer",
+            Unit::Seconds,
+            metrics.oldest_queued.clone(),
         );
         // A family without a member is not shown at all.
         metrics.set(&Seen::default());
@@ -66,6 +85,8 @@ impl SurveyMetrics {
         set("unknown", seen.unknown);
         set("cancelling", seen.cancelling);
         self.oldest_unknown.set(seen.oldest_unknown.as_secs().try_into().unwrap_or(i64::MAX));
+        self.queue_depth.set(seen.queued.try_into().unwrap_or(i64::MAX));
+        self.oldest_queued.set(seen.oldest_queued.as_secs().try_into().unwrap_or(i64::MAX));
     }
 }
 
@@ -75,6 +96,8 @@ struct Seen {
     unknown: u64,
     cancelling: u64,
     oldest_unknown: Duration,
+    queued: u64,
+    oldest_queued: Duration,
 }
 
 /// The worker.
@@ -89,6 +112,8 @@ pub struct Surveyor {
     pub guard: GuardMetrics,
     /// Told of orders to be asked about.
     pub hints: Hints,
+    /// Tells the worker of queues that hold something.
+    pub queues: Arc<Waiters>,
 }
 
 impl Surveyor {
@@ -126,6 +151,11 @@ impl Surveyor {
         seen.in_flight += survey.in_flight;
         seen.unknown += survey.unknown;
         seen.cancelling += survey.cancelling;
+        seen.queued += survey.queued;
+        seen.oldest_queued = seen.oldest_queued.max(survey.oldest_queued.unwrap_or_default());
+        if survey.queued > 0 {
+            self.queues.queues.tell(partition);
+        }
         seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
         if survey.oldest_unknown.is_some_and(|age| age > self.keep.mul_f64(LAST_CALL)) {
             self.guard.alarm("unknown-expiring");

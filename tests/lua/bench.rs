@@ -15,6 +15,7 @@ use onceward::store::link::Link;
 use onceward::store::orders::{
     Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
 };
+use onceward::store::queue::{Enqueue, EnqueueAsk, Entry};
 use onceward::store::record::Record;
 use onceward::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
@@ -28,6 +29,8 @@ pub const LEASE: Duration = Duration::from_secs(30);
 pub const KEEP: Duration = Duration::from_secs(3600);
 pub const FINAL: Duration = Duration::from_secs(600);
 pub const GOOD: Duration = Duration::from_secs(900);
+/// How long an entry may be in a worker's hands.
+pub const IDLE: Duration = Duration::from_secs(60);
 
 /// When an unknown order is asked about, and until when it should be resolved.
 pub const ASK: Duration = Duration::from_secs(40);
@@ -259,6 +262,42 @@ impl Bench {
 
     pub fn cancelling(&self) -> String {
         self.store.names().cancelling(self.order.partition)
+    }
+
+    /// Accepts the order into the buffer, which holds 2 entries a partition.
+    pub async fn enqueue(&self, who: &str) -> Enqueue {
+        self.enqueue_with(who, None).await
+    }
+
+    pub async fn enqueue_with(&self, who: &str, token: Option<&SpentToken>) -> Enqueue {
+        self.enqueue_as(who, token, PAYLOAD, CALLER, &self.order).await
+    }
+
+    pub async fn enqueue_as(
+        &self,
+        who: &str,
+        token: Option<&SpentToken>,
+        fingerprints: &str,
+        callers: &str,
+        order: &Order,
+    ) -> Enqueue {
+        let (head, ()) = hyper::Request::post("/pay").body(()).unwrap().into_parts();
+        let ask = EnqueueAsk {
+            order,
+            attempt: &self.attempt(who),
+            fingerprints,
+            callers,
+            token,
+            head: &head,
+            body: &"{}".into(),
+            most: 128,
+        };
+        self.store.enqueue(&ask).await.unwrap()
+    }
+
+    /// Up to 7 entries of the order's partition.
+    pub async fn take(&self, idle: Duration) -> Vec<Entry> {
+        self.store.take(self.order.partition, 7, idle).await.unwrap()
     }
 
     pub async fn look(&self) -> Record {

@@ -1,8 +1,8 @@
 //! A header is a contract: held against its body, against Rust, and against what goes over the wire.
 
 use super::bench::{
-    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, KEEP, LEASE, NAMESPACE, PAYLOAD, UNCHANGED,
-    spent,
+    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, IDLE, KEEP, LEASE, NAMESPACE, PAYLOAD,
+    UNCHANGED, spent,
 };
 use super::header::{Header, SOURCES, matched, numbers, replies};
 use super::tour;
@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The Rust side, as it is written.
-const RUST: [&str; 8] = [
+const RUST: [&str; 9] = [
     include_str!("../../src/store/callbacks.rs"),
     include_str!("../../src/store/cancel.rs"),
     include_str!("../../src/store/conclude.rs"),
     include_str!("../../src/store/orders.rs"),
+    include_str!("../../src/store/queue.rs"),
     include_str!("../../src/store/record.rs"),
     include_str!("../../src/store/resolve.rs"),
     include_str!("../../src/store/survey.rs"),
@@ -143,6 +144,15 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.release(Some(1)).await;
     bench.cancel(Some(CALLER), true).await;
 
+    bench.redis.command(&["FLUSHDB"]);
+    let free_again = bench.free_token().await;
+    let until_again = bench.bind(&free_again, CALLER, &bench.order).await.unwrap();
+    bench.enqueue_with("A", Some(&spent(&free_again, until_again))).await;
+    let entry = bench.take(IDLE).await.remove(0);
+    bench.store.draft(&entry).await.unwrap();
+    bench.store.dequeue(&entry, KEEP).await.unwrap();
+    bench.store.dead_letter(&entry, KEEP, "no way out").await.unwrap();
+
     let calls = calls(&bench);
     let order = [
         "issue_token",
@@ -164,13 +174,25 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "resolve",
         "release",
         "cancel",
+        "issue_token",
+        "bind_token",
+        "enqueue",
+        "take",
+        "draft",
+        "dequeue",
+        "dead_letter",
     ];
     assert_eq!(calls.len(), order.len());
     for (script, call) in order.into_iter().zip(calls) {
         check_keys(&bench, script, &call.keys);
         let header = Header::of(script);
         assert_eq!(header.arguments.len(), call.arguments.len(), "{script}");
-        let expected = expected(&bench, script, &free, until);
+        let (free, until) = match script {
+            "enqueue" => (&free_again, until_again),
+            _ => (&free, until),
+        };
+        let mut expected = expected(&bench, script, free, until);
+        expected.insert("entry", vec![entry.name.clone()]);
         for (argument, sent) in header.arguments.iter().zip(&call.arguments) {
             let expected = &expected[argument.as_str()];
             assert!(expected.contains(sent), "{script}: {argument} is {sent}");
@@ -183,7 +205,11 @@ fn check_keys(bench: &Bench, script: &str, keys: &[String]) {
     let header = Header::of(script);
     assert_eq!(header.keys.len(), keys.len(), "{script}");
     for (listed, name) in header.keys.iter().zip(keys) {
-        let kind = if listed == "record" { "order" } else { listed };
+        let kind = match listed.as_str() {
+            "record" => "order",
+            "queue" | "dead" => "stream",
+            listed => listed,
+        };
         assert_eq!(name.split(':').nth(2), Some(kind), "{script}: {name}");
         let home = format!("{NAMESPACE}:{{{}}}:", bench.order.partition);
         let alone = script.ends_with("_token");
@@ -212,6 +238,7 @@ fn expected(
     };
     let why = match script {
         "settle" | "resolve" | "release" | "cancel" => "upstream said so",
+        "dead_letter" => "no way out",
         "conclude" => "a callback said so",
         _ => "nothing was sent",
     };
@@ -219,6 +246,7 @@ fn expected(
     let from = match script {
         "adopt" => rows(State::Cancelling),
         "release" => rows(State::None),
+        "dead_letter" => "queued".to_owned(),
         _ => rows(Succeeded),
     };
     BTreeMap::from([
@@ -259,5 +287,11 @@ fn expected(
         ("confirm", text("yes")),
         ("cancelled_from", text(&rows(State::Cancelled))),
         ("cancelling_from", text(&rows(State::Cancelling))),
+        ("idle_ms", vec![ms(IDLE)]),
+        ("consumer", text(BY)),
+        ("request", text("\0POST /pay\n0\n{}")),
+        ("most", text("2")),
+        ("hint", vec![bench.store.names().queued_channel()]),
+        ("partition", vec![bench.order.partition.number().to_string()]),
     ])
 }

@@ -7,13 +7,17 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 17] = [
+pub const SOURCES: [(&str, &str); 22] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
     ("accept_callback", include_str!("../../lua/accept_callback.lua")),
     ("adopt", include_str!("../../lua/adopt.lua")),
     ("bind_token", include_str!("../../lua/bind_token.lua")),
     ("cancel", include_str!("../../lua/cancel.lua")),
     ("claim", include_str!("../../lua/claim.lua")),
+    ("dead_letter", include_str!("../../lua/dead_letter.lua")),
+    ("dequeue", include_str!("../../lua/dequeue.lua")),
+    ("draft", include_str!("../../lua/draft.lua")),
+    ("enqueue", include_str!("../../lua/enqueue.lua")),
     ("drop_callback", include_str!("../../lua/drop_callback.lua")),
     ("issue_token", include_str!("../../lua/issue_token.lua")),
     ("lapse", include_str!("../../lua/lapse.lua")),
@@ -25,6 +29,7 @@ pub const SOURCES: [(&str, &str); 17] = [
     ("settle", include_str!("../../lua/settle.lua")),
     ("settle_callback", include_str!("../../lua/settle_callback.lua")),
     ("survey", include_str!("../../lua/survey.lua")),
+    ("take", include_str!("../../lua/take.lua")),
 ];
 
 /// What a header lists.

@@ -11,6 +11,7 @@ mod header;
 mod lease;
 mod names;
 mod outage;
+mod queue;
 mod rerun;
 mod resolve;
 mod response;

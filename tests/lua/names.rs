@@ -1,6 +1,6 @@
 //! What things are called in Redis (contract, section 7, NAMESPACE).
 
-use super::bench::{Bench, CALLER, GOOD, NAMESPACE, kept_in, order, spent};
+use super::bench::{Bench, CALLER, GOOD, KEEP, NAMESPACE, kept_in, order, spent};
 use onceward::model::order::State::Unknown;
 
 /// The `<kind>` of a name of the form `<namespace>:{pNN}:<kind>:<id>`, and its tag.
@@ -36,6 +36,15 @@ async fn all_of_one_order_shares_one_hash_tag_and_no_name_holds_client_text() {
     kinds.sort();
     kinds.dedup();
     assert_eq!(kinds, ["due", "lease", "order", "token", "unknown"]);
+
+    bench.redis.command(&["FLUSHDB"]);
+    bench.enqueue("A").await;
+    let entry = bench.take(KEEP).await.remove(0);
+    bench.store.dead_letter(&entry, KEEP, "no").await.unwrap();
+    bench.enqueue_as("A", None, "p", CALLER, &order("4000000000000002")).await;
+    for name in bench.names() {
+        assert_eq!(parts(&name).map(|(tag, _)| tag), Some(&bench.order.partition.to_string()[1..]));
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ async fn a_survey_counts_what_is_open_and_names_what_is_due() {
         unknown: 0,
         cancelling: 0,
         oldest_unknown: Option::None,
+        queued: 0,
+        oldest_queued: Option::None,
         due: vec![],
     };
     assert_eq!(survey(&bench).await, nothing);

@@ -1,14 +1,16 @@
 //! Provokes every reply of every script, one by one.
 
-use super::bench::{Bench, CALLER, answer, found, order, spent};
-use onceward::model::order::State::{Failed, Succeeded, Unknown};
+use super::bench::{Bench, CALLER, KEEP, answer, found, order, spent};
+use onceward::model::order::State::{Failed, Queued, Succeeded, Unknown};
 use onceward::model::token::Token;
 use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
 use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
+use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry};
 use onceward::store::resolve::{Adopt, Release, Resolve};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// A script and the word it answered with.
 pub type Seen = BTreeSet<(&'static str, &'static str)>;
@@ -22,6 +24,7 @@ pub async fn every_reply(bench: &Bench) -> Seen {
         looks(bench).await,
         callbacks(bench).await,
         ended(bench).await,
+        queued(bench).await,
     ];
     for walk in walks {
         seen.extend(walk);
@@ -274,4 +277,64 @@ fn lapse(lapse: Lapse) -> (&'static str, &'static str) {
         Lapse::Moved(_) => "moved",
     };
     ("lapse", word)
+}
+
+async fn queued(bench: &Bench) -> Vec<(&'static str, &'static str)> {
+    bench.redis.command(&["FLUSHDB"]);
+    let mut seen = vec![("take", took(bench).await), ("enqueue", enqueue(bench, "A").await)];
+    let entry = bench.store.take(bench.order.partition, 7, Duration::ZERO).await.unwrap().remove(0);
+    seen.push(("take", "taken"));
+    seen.push(("draft", drafted(bench, &entry).await));
+    seen.push(("dequeue", dequeued(bench, &entry).await));
+    let wrong = spent(&Token::draw(None).unwrap(), 0);
+    let invalid = bench.enqueue_with("B", Some(&wrong)).await;
+    assert_eq!(invalid, Enqueue::TokenInvalid);
+    let other = bench.enqueue_as("B", Option::None, "other", CALLER, &bench.order).await;
+    assert_eq!(other, Enqueue::Mismatch(Queued));
+    seen.extend([("enqueue", "token-invalid"), ("enqueue", "mismatch")]);
+    bench.ask("A").from(&[Queued]).claim().await;
+    seen.push(("enqueue", enqueue(bench, "B").await));
+    bench.lose_lease();
+    seen.push(("enqueue", enqueue(bench, "B").await));
+    bench.abandon("A").await;
+    for _ in 0..2 {
+        let dead = bench.store.dead_letter(&entry, KEEP, "no").await.unwrap();
+        seen.push(("dead_letter", if dead == DeadLetter::Dead { "dead" } else { "moved" }));
+    }
+    seen.push(("draft", drafted(bench, &entry).await));
+    seen.push(("dequeue", dequeued(bench, &entry).await));
+    for _ in 0..2 {
+        let queue = bench.store.names().queue(bench.order.partition);
+        bench.redis.command(&["XADD", &queue, "*", "id", "x"]);
+    }
+    bench.lose_record();
+    seen.push(("enqueue", enqueue(bench, "C").await));
+    seen
+}
+
+async fn took(bench: &Bench) -> &'static str {
+    assert_eq!(bench.take(Duration::ZERO).await, []);
+    "empty"
+}
+
+async fn drafted(bench: &Bench, entry: &Entry) -> &'static str {
+    bench.store.draft(entry).await.unwrap().map_or("moved", |_| "queued")
+}
+
+async fn dequeued(bench: &Bench, entry: &Entry) -> &'static str {
+    match bench.store.dequeue(entry, KEEP).await.unwrap() {
+        Dequeue::Removed(_) => "removed",
+        Dequeue::Open(_) => "open",
+    }
+}
+
+async fn enqueue(bench: &Bench, who: &str) -> &'static str {
+    match bench.enqueue(who).await {
+        Enqueue::Queued(_) => "queued",
+        Enqueue::Found(_) => "found",
+        Enqueue::Lapsed { .. } => "lapsed",
+        Enqueue::Mismatch(_) => "mismatch",
+        Enqueue::TokenInvalid => "token-invalid",
+        Enqueue::Overloaded => "overloaded",
+    }
 }

@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+-- dead_letter: an order that failed to go out too often leaves the queue for the dead letters, and
+-- becomes unknown: somebody has to look.
+--
+-- Dead letters go when their records would have: after keep_ms.
+--
+-- KEYS record request queue dead unknown
+--
+-- ARGV
+--   id
+--   entry
+--   from     states it may leave, comma-separated
+--   keep_ms  how long the record, its request and the letter are kept from now
+--   channel  where it is announced to those who wait
+--   by
+--   why
+--
+-- Replies
+--   dead         the order is unknown now
+--   moved state  the order has moved on; nothing was written
+local record, request, queue, dead, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local id, entry, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
+
+local r = redis.call('HMGET', record, 'state', 'waited', 'history')
+if not r[1] or not holds(from, r[1]) then
+  return {'moved', r[1] or 'none'}
+end
+local now = now_ms()
+redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
+  'history', noted(r[3], now, r[1], 'unknown', by, why))
+redis.call('PEXPIRE', record, keep_ms)
+redis.call('PEXPIRE', request, keep_ms)
+redis.call('ZADD', unknown, 'NX', text(now), id)
+redis.call('XADD', dead, 'MINID', '~', text(math.max(0, now - keep_ms)), '*', 'id', id, 'why', why)
+redis.call('PEXPIRE', dead, keep_ms)
+off_queue(queue, entry, id)
+if r[2] then
+  redis.call('HDEL', record, 'waited')
+end
+redis.call('PUBLISH', channel, id)
+return {'dead'}

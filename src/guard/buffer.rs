@@ -1,0 +1,120 @@
+//! The buffer's two ends: an order is accepted to be sent later, and a worker sends it.
+
+use super::{Answer, Guard, LAPSES, Payment, Refusal, Turn};
+use crate::model::identity::AttemptId;
+use crate::model::order::State;
+use crate::route::RedisDown;
+use crate::store::StoreError;
+use crate::store::orders::SpentToken;
+use crate::store::queue::{Enqueue, EnqueueAsk};
+use crate::store::record::Found;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+impl Guard {
+    /// Accepts a payment into the buffer, or answers as the order stands. Nothing is sent.
+    pub async fn queue(self: &Arc<Self>, payment: Payment) -> Answer {
+        let attempt = self.attempts.next();
+        let token = match self.token(&payment).await {
+            Ok(token) => token,
+            Err(error) => return self.without_store(&payment, &error).await,
+        };
+        let mut had_attempt = false;
+        for _ in 0..LAPSES {
+            let enqueued = match self.enqueue(&payment, &attempt, token.as_ref()).await {
+                Ok(enqueued) => enqueued,
+                // It may be queued, or was found to have been sent: whoever says that nothing will be sent, or sends it by another
+                // way, may be wrong.
+                Err(error) if error.may_have_happened() || had_attempt => {
+                    tracing::warn!(order = %payment.order.id, %error, "it may be queued, or sent");
+                    return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown);
+                }
+                Err(error) => return self.without_store(&payment, &error).await,
+            };
+            return match enqueued {
+                Enqueue::Queued(record) => Answer::Accepted(record),
+                Enqueue::Found(found) => self.found_accepted(&payment, found).await,
+                Enqueue::Mismatch(state) => Answer::Refused(Refusal::PayloadMismatch, state),
+                Enqueue::TokenInvalid => Answer::Refused(Refusal::TokenInvalid, State::Unknown),
+                Enqueue::Overloaded => Answer::Refused(Refusal::Overloaded, State::None),
+                Enqueue::Lapsed { fence } => {
+                    if self.lapse(&payment, fence).await.is_err() {
+                        return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown);
+                    }
+                    had_attempt = true;
+                    continue;
+                }
+            };
+        }
+        Answer::Refused(Refusal::OutcomeUnknown, State::Unknown)
+    }
+
+    /// Where an order stands that is not final, for a caller that need not wait for it.
+    pub(super) async fn accepted(&self, payment: &Payment) -> Answer {
+        match self.store.look(&payment.order).await {
+            Ok(Some(record)) => Answer::Accepted(Box::new(record)),
+            // It expired between two looks.
+            Ok(None) => Answer::Refused(Refusal::InProgress, State::Unknown),
+            Err(_) => Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
+        }
+    }
+
+    async fn found_accepted(&self, payment: &Payment, found: Found) -> Answer {
+        if !found.state.is_final() {
+            return self.accepted(payment).await;
+        }
+        match self.found(payment, found).await {
+            Turn::Over(answer) => answer,
+            Turn::Wait(_) => self.accepted(payment).await,
+        }
+    }
+
+    /// Asks again when an answer was lost, for no longer than one command may take.
+    async fn enqueue(
+        &self,
+        payment: &Payment,
+        attempt: &AttemptId,
+        token: Option<&SpentToken>,
+    ) -> Result<Enqueue, StoreError> {
+        let ask = EnqueueAsk {
+            order: &payment.order,
+            attempt,
+            fingerprints: &payment.fingerprints,
+            callers: &payment.callers,
+            token,
+            head: &payment.head,
+            body: &payment.body,
+            most: self.max_queued,
+        };
+        let until = Instant::now() + self.redis_timeout;
+        let mut lost = match self.store.enqueue(&ask).await {
+            Err(error @ StoreError::Lost(_)) => error,
+            answer => return answer,
+        };
+        while Instant::now() < until {
+            match timeout_at(until, self.store.enqueue(&ask)).await {
+                Ok(Ok(enqueued)) => return Ok(enqueued),
+                Ok(Err(error @ StoreError::Lost(_))) => lost = error,
+                // The copy that may have happened is not undone by another that did not.
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        Err(lost)
+    }
+
+    /// Claims an order out of the buffer and runs the attempt to its end, if it is still queued. The
+    /// record tells what became of it.
+    ///
+    /// Dropping this future drops the wait, not the attempt.
+    pub async fn dispatch(self: &Arc<Self>, mut payment: Payment) {
+        // Without Redis a queued order waits: it is never sent unprotected, for it is still queued.
+        let mut route = (*payment.route).clone();
+        route.tuning.redis_down = RedisDown::Reject;
+        payment.route = Arc::new(route);
+        payment.grant_from = &[State::Queued];
+        let turn = self.clone().turn(Arc::new(payment), self.attempts.next());
+        // A task that broke down told so itself; the record tells the rest.
+        let _ = self.running.spawn(turn.in_current_span()).await;
+    }
+}

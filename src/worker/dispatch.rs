@@ -1,0 +1,283 @@
+//! Sends what the buffer holds: any replica takes entries, claims their orders and sees them through.
+//!
+//! An entry leaves its stream only after the order's record moved on. One that is in the hands of a
+//! worker that died is taken over by another: an order that is still queued is sent, one that had
+//! been claimed is unknown by then and is not.
+
+use super::jitter;
+use crate::guard::{Guard, GuardMetrics, Payment};
+use crate::model::identity::{Order, Partition};
+use crate::model::key::Key;
+use crate::model::order::State;
+use crate::route::Routes;
+use crate::store::StoreError;
+use crate::store::queue::{DeadLetter, Dequeue, Entry};
+use arc_swap::ArcSwap;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Orders being sent at once, per replica.
+const AT_ONCE: usize = 64;
+
+/// Entries in hand, those that wait for their next try included; some hundred bytes each.
+const IN_HAND: usize = 1024;
+
+/// Entries taken by one command.
+const BATCH: usize = 32;
+
+/// Tries after which an order becomes a dead letter.
+const TRIES: u32 = 10;
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Past the longest lease, an entry may be in somebody's hands for so much longer.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the worker counts.
+#[derive(Clone)]
+pub struct DispatchMetrics {
+    dispatched: Family<Result_, Counter>,
+    dead: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Result_ {
+    result: &'static str,
+}
+
+impl DispatchMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> DispatchMetrics {
+        let metrics = DispatchMetrics { dispatched: Family::default(), dead: Counter::default() };
+        registry.register(
+            "dispatched",
+            "Entries that left the buffer by where their order stood then, and tries after which \
+             it was still queued: retried",
+            metrics.dispatched.clone(),
+        );
+        registry.register(
+            "dead_letters",
+            "Orders that could not be sent too often and became unknown",
+            metrics.dead.clone(),
+        );
+        for state in [State::Succeeded, State::Failed, State::Unknown] {
+            let _ = metrics.dispatched.get_or_create(&Result_ { result: state.word() });
+        }
+        metrics
+    }
+
+    fn count(&self, result: &'static str) {
+        self.dispatched.get_or_create(&Result_ { result }).inc();
+    }
+}
+
+/// The worker.
+pub struct Dispatcher {
+    /// Sends.
+    pub guard: Arc<Guard>,
+    /// The routes in force.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// The pause before an order's second try; the next ones double.
+    pub retry: Duration,
+    /// What is counted.
+    pub metrics: DispatchMetrics,
+    /// Raises alarms.
+    pub alarms: GuardMetrics,
+}
+
+/// What is going on.
+struct Bench {
+    dispatcher: Dispatcher,
+    sending: Semaphore,
+    in_hand: Mutex<HashSet<(Partition, String)>>,
+    stop: CancellationToken,
+}
+
+/// What one try came to.
+enum Tried {
+    /// The entry is gone.
+    Over,
+    /// The order is queued as before; why.
+    Failed(&'static str),
+    /// Somebody else has the order, or Redis cannot be asked.
+    Later,
+}
+
+impl Dispatcher {
+    /// Takes and sends until `stop`, then finishes what is being sent.
+    pub async fn run(self, stop: CancellationToken) {
+        let (in_hand, sending) = (Arc::new(Semaphore::new(IN_HAND)), Semaphore::new(AT_ONCE));
+        let running = TaskTracker::new();
+        let bench = Arc::new(Bench {
+            dispatcher: self,
+            sending,
+            in_hand: Mutex::default(),
+            stop: stop.clone(),
+        });
+        stop.run_until_cancelled(bench.clone().pull(&in_hand, &running)).await;
+        running.close();
+        running.wait().await;
+        let guard = &bench.dispatcher.guard;
+        guard.running.close();
+        guard.running.wait().await;
+    }
+
+    /// How long an entry may be in somebody's hands: past the end of any lease.
+    fn idle(&self) -> Duration {
+        let routes = self.routes.load();
+        routes.0.iter().map(|route| route.tuning.lock_ttl).max().unwrap_or_default() + IDLE
+    }
+
+    /// How long what is not final is kept.
+    fn keep(&self) -> Duration {
+        let routes = self.routes.load();
+        routes.0.iter().map(|route| route.tuning.unknown_ttl).max().unwrap_or_default()
+    }
+}
+
+impl Bench {
+    async fn pull(self: Arc<Self>, places: &Arc<Semaphore>, running: &TaskTracker) {
+        let guard = &self.dispatcher.guard;
+        loop {
+            for partition in guard.waiters.queues.next().await {
+                loop {
+                    // Whoever has no hand free takes nothing: others may.
+                    let Ok(place) = places.clone().acquire_owned().await else {
+                        return;
+                    };
+                    let limit = (places.available_permits() + 1).min(BATCH);
+                    let idle = self.dispatcher.idle();
+                    let taken = guard.store.take(partition, limit, idle).await;
+                    let taken = taken.unwrap_or_else(|error| {
+                        // The next round of the survey tells of it again.
+                        tracing::debug!(%error, %partition, "a queue could not be taken from");
+                        Vec::new()
+                    });
+                    let full = taken.len() == limit;
+                    let mut first = Some(place);
+                    for entry in taken {
+                        let place =
+                            first.take().or_else(|| places.clone().try_acquire_owned().ok());
+                        if self.hold(&entry) {
+                            let bench = self.clone();
+                            running.spawn(async move {
+                                bench.see_through(&entry).await;
+                                bench.let_go(&entry);
+                                drop(place);
+                            });
+                        }
+                    }
+                    if !full {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the entry was not in hand already.
+    fn hold(&self, entry: &Entry) -> bool {
+        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        in_hand.insert((entry.partition, entry.name.clone()))
+    }
+
+    fn let_go(&self, entry: &Entry) {
+        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        in_hand.remove(&(entry.partition, entry.name.clone()));
+    }
+
+    /// Tries until the entry is gone, or the replica is told to stop.
+    async fn see_through(&self, entry: &Entry) {
+        let mut pause = self.dispatcher.retry;
+        let mut failed = 0;
+        while !self.stop.is_cancelled() {
+            let why = match self.attempt(entry).await {
+                Ok(Tried::Over) => return,
+                Ok(Tried::Failed(why)) => why,
+                Ok(Tried::Later) => "",
+                Err(error) => {
+                    tracing::debug!(%error, order = entry.id, "an entry could not be worked on");
+                    ""
+                }
+            };
+            if !why.is_empty() {
+                failed += 1;
+                self.dispatcher.metrics.count("retried");
+                if failed >= TRIES && self.bury(entry, why).await {
+                    return;
+                }
+            }
+            self.stop.run_until_cancelled(tokio::time::sleep(jitter(pause))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn attempt(&self, entry: &Entry) -> Result<Tried, StoreError> {
+        let Ok(_place) = self.sending.acquire().await else {
+            return Ok(Tried::Later);
+        };
+        // The wait for a place may have been long.
+        if self.stop.is_cancelled() {
+            return Ok(Tried::Later);
+        }
+        let Dispatcher { guard, metrics, .. } = &self.dispatcher;
+        let mut why = "not sent";
+        if let Some(draft) = guard.store.draft(entry).await? {
+            let route = self.dispatcher.routes.load().named(&draft.route).cloned();
+            match (route, Key::from_text(&draft.key), draft.request) {
+                (Some(route), Ok(key), Some((head, body))) => {
+                    let order = Order::new(route.name.clone(), &draft.scope, key);
+                    guard
+                        .dispatch(Payment {
+                            order,
+                            route,
+                            fingerprints: draft.fingerprint,
+                            callers: draft.caller,
+                            token: None,
+                            grant_from: &[State::Queued],
+                            head,
+                            body,
+                            place: None,
+                        })
+                        .await;
+                }
+                (None, ..) => why = "its route is gone",
+                _ => why = "its request cannot be read",
+            }
+        }
+        Ok(match guard.store.dequeue(entry, self.dispatcher.keep()).await? {
+            Dequeue::Removed(state) => {
+                metrics.count(state.word());
+                Tried::Over
+            }
+            Dequeue::Open(State::Queued) => Tried::Failed(why),
+            Dequeue::Open(_) => Tried::Later,
+        })
+    }
+
+    /// Moves an order to the dead letters; whether that is settled.
+    async fn bury(&self, entry: &Entry, why: &str) -> bool {
+        let Dispatcher { guard, metrics, alarms, .. } = &self.dispatcher;
+        let why = format!("dead letter: {TRIES} tries, {why}");
+        match guard.store.dead_letter(entry, self.dispatcher.keep(), &why).await {
+            Ok(DeadLetter::Dead) => {
+                metrics.dead.inc();
+                metrics.count("dead");
+                alarms.alarm("dead-letter");
+                tracing::error!(order = entry.id, why, "a queued order could not be sent");
+                true
+            }
+            // Somebody else has it: look again.
+            Ok(DeadLetter::Moved(_)) | Err(_) => false,
+        }
+    }
+}
