@@ -4,7 +4,7 @@
 --
 -- Dead letters go when their records would have: after keep_ms.
 --
--- KEYS record request queue dead unknown
+-- KEYS record request queue dead due unknown
 --
 -- ARGV
 --   id
@@ -18,11 +18,12 @@
 -- Replies
 --   dead         the order is unknown now
 --   moved state  the order has moved on; nothing was written
-local record, request, queue, dead, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local record, request, queue, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local due, unknown = KEYS[5], KEYS[6]
 local id, entry, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', record, 'state', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'waited', 'history', 'ask')
 if not r[1] or not holds(from, r[1]) then
   return {'moved', r[1] or 'none'}
 end
@@ -32,6 +33,7 @@ redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('PEXPIRE', request, keep_ms)
 redis.call('ZADD', unknown, 'NX', text(now), id)
+ask_later(due, id, now, r[4])
 redis.call('XADD', dead, 'MINID', '~', text(math.max(0, now - keep_ms)), '*', 'id', id, 'why', why)
 redis.call('PEXPIRE', dead, keep_ms)
 off_queue(queue, entry, id)

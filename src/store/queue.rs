@@ -257,10 +257,12 @@ impl Store {
         let [record, request] = self.names_of(entry);
         let queue = self.names.queue(entry.partition);
         let dead = self.names.dead(entry.partition);
+        let due = self.names.due(entry.partition);
         let unknown = self.names.unknown(entry.partition);
         let channel = self.names.settled_channel();
+        let keys: [&str; 6] = [&record, &request, &queue, &dead, &due, &unknown];
         let (word, mut reply) = self
-            .run(&script::DEAD_LETTER, &[&record, &request, &queue, &dead, &unknown], |command| {
+            .run(&script::DEAD_LETTER, &keys, |command| {
                 command
                     .arg(&entry.id)
                     .arg(&entry.name)

@@ -14,7 +14,10 @@ use std::time::Duration;
 
 /// A pause between three quarters of this one and all of it: replicas that began together part.
 fn jitter(pause: Duration) -> Duration {
-    // Without randomness they stay together; nothing but load depends on it.
-    let part = getrandom::u32().unwrap_or_default();
-    pause.mul_f64(1.0 - f64::from(part) / f64::from(u32::MAX) / 4.0)
+    pause.mul_f64(1.0 - chance() / 4.0)
+}
+
+/// From 0 to 1; 0 where the system has no randomness to give: nothing but load depends on it.
+fn chance() -> f64 {
+    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
 }

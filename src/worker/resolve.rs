@@ -7,6 +7,7 @@
 
 use super::agenda::Agenda;
 use super::call::{Said, call};
+use super::chance;
 use super::metrics::ResolveMetrics;
 use crate::guard::{GuardMetrics, Hint, Hints};
 use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
@@ -250,7 +251,7 @@ fn asking<'a>(
     turn: &'a AttemptId,
     seen: &'a Record,
 ) -> AdoptAsk<'a> {
-    let jitter = jitter();
+    let jitter = chance();
     let wait = |call: Option<&Call>, interval: Duration| match call {
         Some(_) => back_off(interval, seen.asks, jitter),
         None => HELD,
@@ -277,13 +278,6 @@ fn asking<'a>(
 fn back_off(interval: Duration, asks: u64, jitter: f64) -> Duration {
     let times = BACK_OFF.powi(asks.min(100) as i32).min(LONGEST);
     interval.mul_f64(times * (1.0 + JITTER * jitter))
-}
-
-/// From 0 to 1; 0 where the system has no randomness to give.
-fn jitter() -> f64 {
-    let mut byte = [0; 1];
-    let _ = getrandom::fill(&mut byte);
-    f64::from(byte[0]) / 255.0
 }
 
 /// What became of writing a word, as it is counted.
