@@ -140,6 +140,26 @@ fn a_payment_and_its_duplicate_are_one_line_in_the_ledger_and_so_is_a_refund() {
 }
 
 #[test]
+fn a_callback_of_the_sandbox_comes_back_to_it_through_the_sidecar_once() {
+    let dev = Dev::start();
+    let repeating = r#"{"orderId":"2024-0001","amount":"9.90","authCode":"notify-repeat"}"#;
+    assert_eq!(Call::post("/order/pay").json(repeating).send(dev.address).status, 200);
+    let heard = || Call::get("/notifications?orderId=2024-0001").send(dev.address).json();
+    until("it is heard", || heard().as_array().is_some_and(|heard| !heard.is_empty()));
+    let event = r#"{"orderId":"2024-0001","tradeStatus":"SUCCESS","amount":"9.90"}"#;
+    let mut again = None;
+    until("a copy is acknowledged from the record", || {
+        let reply = Call::post("/notify").json(event).send(dev.address);
+        let done = (reply.status, reply.is_replay()) == (200, true);
+        again = Some(reply.text());
+        done
+    });
+    assert_eq!(again.as_deref(), Some("success"));
+    let heard = heard();
+    assert_eq!((heard.as_array().unwrap().len(), &heard[0]["tradeStatus"]), (1, &"SUCCESS".into()));
+}
+
+#[test]
 fn a_killed_sidecar_is_started_again_on_its_port() {
     let dev = Dev::start();
     let first = dev.pay("2024-0001");

@@ -15,16 +15,32 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// Asks for what stands at a path.
+pub(crate) fn get(url: &str, path: &str) -> io::Result<Answer> {
+    send(url, "GET", path, "", None)
+}
+
 /// Sends a JSON body to `http://host:port` and reads the answer.
 pub(crate) fn post(url: &str, path: &str, token: Option<&str>, body: &Value) -> io::Result<Answer> {
-    let host = url.strip_prefix("http://").unwrap_or(url);
-    let body = body.to_string();
     let token = token.map_or(String::new(), |token| format!("Payment-Token: {token}\r\n"));
+    send(url, "POST", path, &token, Some(body))
+}
+
+/// Sends a request with more headers, each a whole line.
+pub(crate) fn send(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: Option<&Value>,
+) -> io::Result<Answer> {
+    let host = url.strip_prefix("http://").unwrap_or(url);
+    let body = body.map_or(String::new(), Value::to_string);
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{token}\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
@@ -47,9 +63,14 @@ fn read(bytes: &[u8]) -> Option<Answer> {
 
 impl Answer {
     /// A header's value, in small letters.
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(n, _)| *n == name).map(|(_, value)| value.trim())
+    }
+
+    /// The order's state; empty where there is none.
+    pub(crate) fn state(&self) -> &str {
+        self.header("onceward-state").unwrap_or_default()
     }
 
     pub(crate) fn is_replay(&self) -> bool {

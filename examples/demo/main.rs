@@ -5,6 +5,7 @@
 
 mod client;
 mod dev;
+mod late;
 mod table;
 
 use client::{Answer, post};
@@ -44,6 +45,7 @@ fn play() -> io::Result<bool> {
     demo.a_charge_whose_answer_is_an_error()?;
     demo.a_service_too_busy_to_begin()?;
     demo.a_sidecar_killed_in_the_middle()?;
+    demo.orders_that_end_later()?;
     table::print(&demo.rows);
     let kept = demo.rows.iter().filter(|row| row.ok).count();
     println!(
@@ -159,6 +161,15 @@ impl Demo {
         self.row(what, got, "2024-0005", (ok && cut_off, 1))
     }
 
+    fn orders_that_end_later(&mut self) -> io::Result<()> {
+        tell("still paying: paid after 3 s, or never; a charge that is never answered");
+        tell("a cancel before its payment; a payment accepted now and polled; callbacks, 20 each");
+        for found in late::play(&self.dev.url)? {
+            self.row(found.what, found.got, found.order, (found.right, found.due))?;
+        }
+        Ok(())
+    }
+
     fn pay(&self, token: Option<&str>, order: &Value) -> io::Result<Answer> {
         post(&self.dev.url, "/order/pay", token, order)
     }
@@ -175,9 +186,10 @@ impl Demo {
         order: &str,
         (right, due): (bool, usize),
     ) -> io::Result<()> {
-        let charges = self.charges(order)?;
-        let ok = right && charges == due;
-        self.rows.push(Row { what, got, charges, ok });
+        let ledger = ledger::read(&self.dev.ledger)?;
+        let (charges, refunds) = (ledger.charges(order), ledger.refunds(order));
+        let ok = right && charges == due && refunds == 0;
+        self.rows.push(Row { what, got, charges, refunds, ok });
         Ok(())
     }
 }

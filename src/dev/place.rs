@@ -30,6 +30,9 @@ const REDIS_END: Duration = Duration::from_secs(10);
 /// The first and the longest pause before a sidecar that does not stay is started again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// The path of the callbacks, as `routes.json` has it.
+const NOTIFY: &str = "/notify";
+
 /// All there is, in the order it was started.
 pub(super) struct Place {
     settings: Settings,
@@ -82,7 +85,7 @@ impl Place {
             self.settings.give("REDIS_URL", url);
         }
         if self.settings.needs_sandbox {
-            let sandbox = Sandbox::start(self.ledger()).await?;
+            let sandbox = Sandbox::start(self.ledger(), self.data.url()).await?;
             let url = format!("http://{}", sandbox.address);
             self.settings.give("UPSTREAM", url);
             self.sandbox = Some(sandbox);
@@ -164,11 +167,14 @@ impl Place {
 }
 
 impl Sandbox {
-    async fn start(ledger: PathBuf) -> Result<Sandbox, DevError> {
+    /// Its callbacks go where its payments come from: through the sidecar, at `sidecar`.
+    async fn start(ledger: PathBuf, sidecar: String) -> Result<Sandbox, DevError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let serving = sandbox::run(listener, sandbox::Config::new(ledger), stop.clone());
+        let notify_url = Some(format!("{sidecar}{NOTIFY}"));
+        let config = sandbox::Config { notify_url, ..sandbox::Config::new(ledger) };
+        let serving = sandbox::run(listener, config, stop.clone());
         Ok(Sandbox { address, task: tokio::spawn(serving), stop })
     }
 }

@@ -4,7 +4,8 @@ use crate::config::vars::{PREFIX, var};
 use crate::config::{Config, Environment, Problems};
 use std::collections::HashMap;
 
-/// Orders of the sandbox, each named by its order number or by the key its caller chose.
+/// Orders of the sandbox, each named by its order number or by the key its caller chose, and its
+/// callbacks.
 const SANDBOX_ROUTES: &str = include_str!("routes.json");
 
 /// Variables and their values here.
@@ -16,6 +17,17 @@ const DEFAULTS: [(&str, &str); 6] = [
     // Nobody wants to wait half a minute to see what becomes of a killed sidecar's order.
     ("LOCK_TTL", "3s"),
     ("DUPLICATE_WAIT", "1s"),
+];
+
+/// More of them in front of the sandbox. Another payment service's orders are not to be cancelled
+/// while somebody steps through it with a debugger.
+const SANDBOX_DEFAULTS: [(&str, &str); 5] = [
+    ("ROUTES", SANDBOX_ROUTES),
+    ("QUERY_INTERVAL", "1s"),
+    ("RESOLVE_DEADLINE", "8s"),
+    // Longer than the lease: what a killed sidecar sent has arrived by then.
+    ("SETTLE_DELAY", "4s"),
+    ("CANCEL_INTERVAL", "1s"),
 ];
 
 /// The configuration, and which part of the surroundings we have to provide for it.
@@ -36,10 +48,10 @@ impl Settings {
         let needs_redis = !is_set(environment, "REDIS_URL");
         let needs_sandbox = !is_set(environment, "UPSTREAM");
         // Another payment service has other paths: the sidecar's own default suits any.
-        let routes = needs_sandbox.then_some(("ROUTES", SANDBOX_ROUTES));
+        let sandbox = needs_sandbox.then_some(SANDBOX_DEFAULTS);
         let given: Vec<_> = DEFAULTS
             .into_iter()
-            .chain(routes)
+            .chain(sandbox.into_iter().flatten())
             .filter(|(name, _)| !is_set(environment, name))
             .map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()))
             .collect();
@@ -98,7 +110,9 @@ mod tests {
         assert_eq!(pay.tuning.lock_ttl, Duration::from_secs(3));
         assert!(pay.can_ask() && pay.cancel.is_some());
         assert_eq!(&*route("/order/refund").unwrap().0.name, "refund");
+        assert!(route("/notify").unwrap().0.callback.is_some());
         assert!(route("/order/create").is_none());
+        assert!(pay.tuning.resolve_deadline < Duration::from_secs(10));
     }
 
     #[test]
@@ -119,7 +133,9 @@ mod tests {
     fn a_payment_service_of_the_developers_own_gets_the_default_route() {
         let settings = read(&[("UPSTREAM", "http://127.0.0.1:3000")]);
         assert!(!settings.needs_sandbox);
-        assert_eq!(&*settings.config.routes.0[0].name, "default");
+        let default = &settings.config.routes.0[0];
+        assert_eq!(&*default.name, "default");
+        assert_eq!(default.tuning.resolve_deadline, Duration::from_secs(60), "nothing in haste");
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Behaviour {
             ("declined-402", None) => Self::Declines(DeclinedWith::PaymentRequired402),
             ("slow", Some(millis)) => charges(Then::AnswersAfter(capped(millis))),
             ("dies", None) => charges(Then::Dies),
-            ("silent", None) => charges(Then::KeepsSilent),
+            ("silent", None) => Self::Charges(Then::KeepsSilent, Callbacks::None),
             ("error-500", None) => charges(Then::Breaks),
             ("busy-429", times) => Self::Fails(FailsWith::TooMany429, times),
             ("busy-503", times) => Self::Fails(FailsWith::Unavailable503, times),
@@ -120,7 +120,7 @@ mod tests {
         check("slow-3000", charges(Then::AnswersAfter(millis(3000))));
         check("slow-99999999999", charges(Then::AnswersAfter(LONGEST)));
         check("dies", charges(Then::Dies));
-        check("silent", charges(Then::KeepsSilent));
+        check("silent", Behaviour::Charges(Then::KeepsSilent, Callbacks::None));
         check("error-500", charges(Then::Breaks));
         check("paying-ok", Behaviour::StillPaying(Ending::Success(PAYING)));
         check("paying-ok-50", Behaviour::StillPaying(Ending::Success(millis(50))));

@@ -11,6 +11,8 @@
 //! | `GET /order/get_result?orderId=` | | `status`: 0 waiting, 1 paid, 2 failed, 3 cancelled, 4 refunded; 404 with code `0404` when unknown |
 //! | `POST /order/cancel` | orderId | cancels, or gives everything charged back; an unknown order becomes cancelled; again: the same answer, no second refund |
 //! | `POST /order/refund` | orderId, refundId, amount | gives back, every time; 409 when never paid |
+//! | `POST /notify` | orderId, tradeStatus, notifyId? | the merchant's side of a callback: remembers it, every time, and answers `success` |
+//! | `GET /notifications?orderId=` | | the callbacks heard of an order: tradeStatus and notifyId of each |
 //! | `GET /ledger?orderId=` | | the [ledger] lines, of one order or all |
 //! | `GET /healthz` | | 200 |
 //!
@@ -23,7 +25,7 @@
 //! | none, or any not listed | yes | 200 `0000`, status 1 |
 //! | `slow-MS` | yes, at once | the same, `MS` later |
 //! | `dies` | yes | the connection is reset |
-//! | `silent` | yes | none; the connection stays open |
+//! | `silent` | yes | none, and no callback; the connection stays open |
 //! | `error-500` | yes | 500 `0500` |
 //! | `notify-repeat` | yes | 200; every callback repeat is sent, acknowledged or not |
 //! | `notify-none` | yes | 200; no callback is ever sent |
@@ -40,7 +42,7 @@
 //!
 //! After each charge, when a notify URL is set, the sandbox POSTs
 //! `{"orderId", "tradeStatus": "SUCCESS", "amount", "notifyId"}` there and repeats that until it is
-//! answered 200 `success`.
+//! answered 200 `success`. There may be a sidecar, with this sandbox behind it.
 //!
 //! Only effects are on disk. Orders that moved no money, timers and callbacks end with the process.
 
@@ -48,6 +50,7 @@ mod amount;
 mod answers;
 mod behaviour;
 mod fields;
+mod heard;
 pub mod ledger;
 mod notify;
 mod orders;
@@ -68,6 +71,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use amount::{Amount, NotAnAmount};
 
+use heard::Heard;
 use ledger::Ledger;
 use notify::Notifier;
 use orders::Book;
@@ -119,6 +123,7 @@ pub async fn run(listener: TcpListener, config: Config, stop: CancellationToken)
         book: Arc::new(Mutex::new(book)),
         ledger: config.ledger,
         notifier,
+        heard: Heard::default(),
         shopper_delay: config.shopper_delay,
         tasks: TaskTracker::new(),
         stop,

@@ -70,6 +70,8 @@ fn route(method: &Method, path: &str) -> Result<Operation, Refusal> {
         "/order/cancel" => ("POST", Operation::Cancel),
         "/order/refund" => ("POST", Operation::Refund),
         "/order/get_result" => ("GET", Operation::GetResult),
+        "/notify" => ("POST", Operation::Notify),
+        "/notifications" => ("GET", Operation::Notifications),
         "/ledger" => ("GET", Operation::Ledger),
         "/healthz" => ("GET", Operation::Health),
         _ => return Err(Refusal::no_such_path(path)),
@@ -111,6 +113,7 @@ mod tests {
         };
         check(Method::POST, "/order/pay", Ok(Operation::Pay));
         check(Method::GET, "/order/get_result", Ok(Operation::GetResult));
+        check(Method::POST, "/notify", Ok(Operation::Notify));
         check(Method::GET, "/order/pay", Err("405"));
         check(Method::POST, "/ledger", Err("405"));
         check(Method::POST, "/order/pay/", Err("404"));

@@ -16,6 +16,7 @@ use super::{
     answers::{Answer, Refusal, Reply, json_answer, success},
     behaviour::Callbacks,
     fields::{Fields, Origin},
+    heard::Heard,
     ledger,
     notify::Notifier,
     orders::{Book, Order, Status, Trade},
@@ -32,6 +33,8 @@ pub(super) enum Operation {
     Cancel,
     Refund,
     GetResult,
+    Notify,
+    Notifications,
     Ledger,
     Health,
 }
@@ -42,6 +45,7 @@ pub(super) struct Service {
     pub(super) book: Arc<Mutex<Book>>,
     pub(super) ledger: PathBuf,
     pub(super) notifier: Option<Notifier>,
+    pub(super) heard: Heard,
     pub(super) shopper_delay: Duration,
     /// Everything that runs beside the accept loop.
     pub(super) tasks: TaskTracker,
@@ -61,6 +65,11 @@ impl Service {
             Operation::Cancel => self.cancel(fields, origin).await,
             Operation::Refund => self.refund(fields, origin).await,
             Operation::GetResult => self.get_result(fields).await,
+            Operation::Notify => self.heard.hear(fields).map(Reply::Now),
+            Operation::Notifications => {
+                let heard = self.heard.of(fields)?;
+                Ok(Reply::Now(json_answer(StatusCode::OK, &heard)))
+            }
             Operation::Ledger => self.ledger_lines(fields).await,
             Operation::Health => Ok(success(&Value::Null)),
         }
