@@ -7,8 +7,28 @@ use crate::support::sidecar::sidecar;
 use crate::support::upstream::Upstream;
 use onceward::config::vars::VARS;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const ARCHITECTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ARCHITECTURE.md");
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+
+/// What is guaranteed, by the names used in code, tests and documents.
+const GUARANTEES: [&str; 13] = [
+    "one-effect",
+    "intent-first",
+    "no-silent-rerun",
+    "same-answer",
+    "bound-request",
+    "one-token-one-order",
+    "tombstone-holds",
+    "callback-once",
+    "fenced-writes",
+    "fail-closed",
+    "nothing-lost",
+    "resolved-in-time",
+    "redacted",
+];
 
 /// The rows of the tables under a heading, cell by cell, without backticks; header rows, whose
 /// first cell has none, are left out.
@@ -60,4 +80,50 @@ fn the_readme_lists_every_metric() {
     let shown: BTreeSet<String> =
         families(&page(&onceward).text()).iter().map(|family| family.full_name()).collect();
     assert_eq!(told, shown, "README.md on the left, /metrics on the right");
+}
+
+#[test]
+fn every_guarantee_names_tests_that_exist() {
+    let architecture = std::fs::read_to_string(ARCHITECTURE).expect("ARCHITECTURE.md");
+    let told: Vec<(&str, Vec<&str>)> = architecture
+        .lines()
+        .skip_while(|line| *line != "## Guarantees")
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "))
+        .filter_map(|line| line.strip_prefix("- **")?.split_once("**: "))
+        .map(|(name, tests)| (name, tests.split('`').skip(1).step_by(2).collect()))
+        .collect();
+    let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, GUARANTEES);
+    let mut real = BTreeSet::new();
+    tests_under(Path::new(TESTS), &mut real);
+    for (guarantee, tests) in told {
+        assert!(!tests.is_empty(), "no test is named for {guarantee}");
+        for test in tests {
+            assert!(real.contains(test), "{guarantee}: no test is called {test}");
+        }
+    }
+}
+
+/// The names of all tests in a folder: of every function right below a test's attribute.
+fn tests_under(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            tests_under(&path, names);
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).expect("a source file");
+        let mut is_test = false;
+        for line in source.lines() {
+            let line = line.trim_start().trim_start_matches("async ");
+            if let Some(named) = line.strip_prefix("fn ") {
+                if std::mem::take(&mut is_test) {
+                    names.insert(named.split(['(', '<']).next().unwrap_or_default().to_owned());
+                }
+            } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod callback;
 mod cancel;
 mod dev;
 mod drift;
+mod flow;
 mod hostile;
 mod lua;
 mod once;
