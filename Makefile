@@ -12,7 +12,7 @@ LOCKED := --locked
 TEST_THREADS := 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint size clean
+.PHONY: help setup build demo test model lint size clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: setup ## see the main job end to end in half a minute
 
 test: setup ## run every test, against a real redis-server
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test $(LOCKED)
+
+model: setup ## hold the scripts to the model of an order for 100,000 random sequences
+	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check

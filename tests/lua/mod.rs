@@ -9,6 +9,7 @@ mod conclude;
 mod drift;
 mod header;
 mod lease;
+mod model;
 mod names;
 mod outage;
 mod queue;

@@ -1,0 +1,381 @@
+//! One order as the contract and the scripts' headers tell it: no Redis, no clock.
+
+use super::event::{Call, Reply, Speaker};
+use onceward::model::order::State;
+use onceward::model::response::Kept;
+use onceward::store::cancel::Cancel;
+use onceward::store::conclude::Conclude;
+use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
+use onceward::store::record::Found;
+use onceward::store::resolve::{Adopt, Release, Resolve};
+use std::time::Duration;
+
+/// When the order is next looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    Now,
+    Later,
+}
+
+/// All that the scripts may know of one order.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// Nothing: nobody has seen it, but attempts may be barred all the same.
+    pub stands: Option<State>,
+    pub fence: u64,
+    pub attempts: u64,
+    /// How often its turn came.
+    pub asks: u64,
+    /// The attempt it was granted to last.
+    pub owner: Option<&'static str>,
+    /// Whether that attempt's lease holds; nobody else can have one.
+    pub leased: bool,
+    /// What its claim found.
+    left: Option<State>,
+    /// Whether its outcome, should it be unknown, can be asked for.
+    askable: bool,
+    /// Attempts that can never claim it again.
+    barred: Vec<&'static str>,
+    /// What it is bound to.
+    fingerprint: Option<&'static str>,
+    pub caller: Option<&'static str>,
+    /// Whose outcome is still welcome although the order may run again.
+    released: Option<&'static str>,
+    /// Who told its end, the response that goes with it, and the end a cancelled attempt told.
+    ended_by: Option<&'static str>,
+    response: Option<Kept>,
+    told: Option<State>,
+    /// The turn it was last taken for.
+    turn: Option<&'static str>,
+    pub due: Option<Due>,
+    /// In the index of unknown outcomes; whether for longer than any deadline.
+    pub unknown: Option<bool>,
+    /// Its transitions.
+    pub history: Vec<(State, State)>,
+}
+
+/// Whether a comma-separated list of digests has one.
+fn among(list: &str, digest: &str) -> bool {
+    list.split(',').any(|each| each == digest)
+}
+
+fn first(list: &'static str) -> &'static str {
+    list.split(',').next().unwrap_or(list)
+}
+
+fn allowed(from: State, to: State) -> bool {
+    to.entered_from().contains(&from)
+}
+
+impl Model {
+    /// Where it stands, seen or not.
+    pub fn state(&self) -> State {
+        self.stands.unwrap_or(State::None)
+    }
+
+    /// The response a duplicate, or an operator, is shown.
+    pub fn shown(&self) -> Kept {
+        match self.stands {
+            Some(State::InFlight) if self.leased => Kept::Nothing,
+            _ => self.response.clone().unwrap_or(Kept::Nothing),
+        }
+    }
+
+    /// What the call does, and is told.
+    pub fn hear(&mut self, call: &Call) -> Reply {
+        match *call {
+            Call::Claim { who, retry, fingerprints, callers, askable } => {
+                Reply::Claim(self.claim(who, retry, fingerprints, callers, askable))
+            }
+            Call::Renew { who, fence } => Reply::Renewal(self.renew(who, fence)),
+            Call::Settle { who, fence, to, ref kept } => {
+                Reply::Settle(self.settle(who, fence, to, kept))
+            }
+            Call::Abandon { who } => Reply::Abandon(self.abandon(who)),
+            Call::Lapse { fence } => Reply::Lapse(self.lapse(fence)),
+            Call::Cancel { caller, confirm } => Reply::Cancel(self.cancel(caller, confirm)),
+            Call::Adopt { turn, fence, asks, deadline } => {
+                Reply::Adopt(self.adopt(turn, fence, asks, deadline))
+            }
+            Call::Resolve { turn, fence, to, ref word } => {
+                Reply::Resolve(self.resolve(turn, fence, to, word))
+            }
+            Call::Release { fence } => Reply::Release(self.release(fence)),
+            Call::Conclude { to } => Reply::Conclude(self.conclude(to)),
+            Call::LoseLease => {
+                self.leased = false;
+                Reply::None
+            }
+            Call::MakeDue => {
+                self.due = self.due.map(|_| Due::Now);
+                Reply::None
+            }
+            Call::MakeOld => {
+                self.unknown = self.unknown.map(|_| true);
+                Reply::None
+            }
+        }
+    }
+
+    fn enter(&mut self, to: State) {
+        self.history.push((self.state(), to));
+        self.stands = Some(to);
+    }
+
+    /// In the indexes as a state without a lease is.
+    fn index(&mut self) {
+        let unknown = self.state() == State::Unknown;
+        self.unknown = unknown.then(|| self.unknown.unwrap_or(false));
+        self.due = (unknown && self.askable).then_some(Due::Later);
+    }
+
+    fn claim(
+        &mut self,
+        who: &'static str,
+        retry: bool,
+        fingerprints: &'static str,
+        callers: &'static str,
+        askable: bool,
+    ) -> Claim {
+        let (state, fence) = (self.state(), self.fence);
+        if self.barred.contains(&who) {
+            return Claim::Voided;
+        }
+        if state == State::InFlight && self.owner == Some(who) {
+            self.leased = true;
+            return self.granted();
+        }
+        let bound = state != State::None || self.released.is_some();
+        if bound && self.fingerprint.is_some_and(|one| !among(fingerprints, one)) {
+            return Claim::Mismatch(state);
+        }
+        if state == State::InFlight && !self.leased {
+            return Claim::Lapsed { fence };
+        }
+        let open = state == State::None || (retry && state == State::Unknown);
+        if !open || self.owner == Some(who) {
+            let lease = if state == State::InFlight { super::LONG } else { Duration::ZERO };
+            return Claim::Found(Found { state, fence, kept: self.shown(), lease });
+        }
+        if bound {
+            self.barred.extend(self.owner);
+            self.released = None;
+        }
+        self.enter(State::InFlight);
+        self.left = Some(state);
+        self.unknown = None;
+        self.due = Some(Due::Later);
+        (self.fence, self.attempts, self.asks) = (fence + 1, self.attempts + 1, 0);
+        (self.owner, self.leased, self.askable) = (Some(who), true, askable);
+        (self.fingerprint, self.caller) = (Some(first(fingerprints)), Some(first(callers)));
+        self.granted()
+    }
+
+    fn granted(&self) -> Claim {
+        let from = self.left.unwrap_or(State::None);
+        Claim::Granted { fence: self.fence, attempts: self.attempts, from }
+    }
+
+    fn renew(&mut self, who: &'static str, fence: u64) -> Renewal {
+        let state = self.state();
+        let running = matches!(state, State::InFlight | State::Cancelling);
+        if !running || self.owner != Some(who) || self.fence != fence {
+            return Renewal::Lost(state);
+        }
+        match std::mem::replace(&mut self.leased, true) {
+            true => Renewal::Renewed,
+            false => Renewal::Regained,
+        }
+    }
+
+    fn settle(&mut self, who: &'static str, fence: u64, to: State, kept: &Kept) -> Settle {
+        let Some(state) = self.stands else { return Settle::Gone };
+        if self.owner != Some(who) || self.fence != fence {
+            return Settle::Fenced(self.fence);
+        }
+        let again = self.ended_by == Some(who);
+        if state == State::Cancelling {
+            if !again {
+                self.history.push((state, state));
+                (self.ended_by, self.told) = (Some(who), Some(to));
+                if *kept != Kept::Nothing {
+                    self.response = Some(kept.clone());
+                }
+                (self.leased, self.due) = (false, Some(Due::Now));
+            }
+            return Settle::Kept;
+        }
+        if state == to && again {
+            return Settle::Settled;
+        }
+        // Ended so on a callback's word, which brought no response.
+        let lacks = self.ended_by.is_none() && self.response.is_none();
+        if state == to && state.is_final() && lacks {
+            (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
+            return Settle::Settled;
+        }
+        let late = state == State::None && self.released == Some(who);
+        if !allowed(if late { State::Unknown } else { state }, to) {
+            return Settle::Refused(state);
+        }
+        self.enter(to);
+        (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
+        (self.leased, self.released) = (false, None);
+        self.index();
+        Settle::Settled
+    }
+
+    fn abandon(&mut self, who: &'static str) -> Abandon {
+        let (state, mine) = (self.state(), self.owner == Some(who));
+        if self.barred.contains(&who) {
+            return if mine { Abandon::Abandoned(state) } else { Abandon::Voided };
+        }
+        if !mine {
+            self.barred.push(who);
+            return Abandon::Voided;
+        }
+        if state != State::InFlight {
+            if state == State::Cancelling && self.leased {
+                (self.leased, self.due) = (false, Some(Due::Now));
+            }
+            return Abandon::Refused(state);
+        }
+        let back = self.left.unwrap_or(State::None);
+        self.barred.push(who);
+        self.enter(back);
+        self.leased = false;
+        self.index();
+        if back == State::None {
+            (self.fingerprint, self.caller, self.ended_by) = (None, None, None);
+        }
+        Abandon::Abandoned(back)
+    }
+
+    fn lapse(&mut self, fence: Option<u64>) -> Lapse {
+        let state = self.state();
+        if state != State::InFlight || fence.is_some_and(|fence| fence != self.fence) {
+            return Lapse::Moved(state);
+        }
+        if self.leased {
+            self.due = Some(Due::Later);
+            return Lapse::Held(Duration::ZERO);
+        }
+        self.enter(State::Unknown);
+        self.index();
+        Lapse::Lapsed(self.fence)
+    }
+
+    fn cancel(&mut self, caller: Option<&'static str>, confirm: bool) -> Cancel {
+        let state = self.state();
+        if let (Some(asking), Some(owner)) = (caller, self.caller)
+            && !among(asking, owner)
+        {
+            return Cancel::Absent;
+        }
+        let to = match state {
+            State::Cancelled => return Cancel::Cancelled,
+            State::Cancelling => return Cancel::Cancelling,
+            State::Succeeded | State::Failed => return Cancel::Final(state),
+            State::None | State::Queued => State::Cancelled,
+            State::InFlight | State::Unknown if confirm => State::Cancelling,
+            State::InFlight | State::Unknown => return Cancel::Refused(state),
+        };
+        self.enter(to);
+        self.index();
+        (self.caller, self.asks) = (self.caller.or(caller.map(first)), 0);
+        if to == State::Cancelled {
+            return Cancel::Cancelled;
+        }
+        self.due = Some(Due::Now);
+        Cancel::Cancelling
+    }
+
+    fn adopt(&mut self, turn: &'static str, fence: u64, asks: u64, deadline: bool) -> Adopt {
+        let state = self.state();
+        if !matches!(state, State::Unknown | State::Cancelling) {
+            return Adopt::Moved(state);
+        }
+        if self.turn != Some(turn) {
+            match self.due {
+                Some(due) if (fence, asks) == (self.fence, self.asks) => {
+                    if due == Due::Later {
+                        return Adopt::Early(Duration::ZERO);
+                    }
+                }
+                _ => return Adopt::Moved(state),
+            }
+            self.asks += 1;
+            if state == State::Unknown && deadline && self.unknown == Some(true) {
+                self.enter(State::Cancelling);
+                (self.unknown, self.asks) = (None, 1);
+            }
+            (self.turn, self.due) = (Some(turn), Some(Due::Later));
+        }
+        Adopt::Adopted { state: self.state(), quiet: Duration::ZERO, turn: Duration::ZERO }
+    }
+
+    fn resolve(
+        &mut self,
+        turn: &'static str,
+        fence: Option<u64>,
+        to: State,
+        word: &Speaker,
+    ) -> Resolve {
+        let Some(state) = self.stands else { return Resolve::Gone };
+        if self.ended_by == Some(turn) && state == to {
+            return Resolve::Resolved;
+        }
+        if fence.is_some_and(|fence| fence != self.fence) {
+            return Resolve::Fenced(self.fence);
+        }
+        if !allowed(state, to) {
+            return Resolve::Refused(state);
+        }
+        if self.leased {
+            return Resolve::Held(Duration::ZERO);
+        }
+        match word {
+            Speaker::Response(kept) => self.response = Some(kept.clone()),
+            Speaker::IfTold if self.told != Some(to) => self.response = Some(Kept::Nothing),
+            Speaker::IfTold | Speaker::Keep => {}
+        }
+        self.enter(to);
+        self.index();
+        self.ended_by = Some(turn);
+        Resolve::Resolved
+    }
+
+    fn release(&mut self, fence: Option<u64>) -> Release {
+        let Some(state) = self.stands else { return Release::Gone };
+        if fence.is_some_and(|fence| fence != self.fence) {
+            return Release::Fenced(self.fence);
+        }
+        if state == State::None && self.released.is_some() {
+            return Release::Released;
+        }
+        if state != State::Unknown {
+            return Release::Refused(state);
+        }
+        self.enter(State::None);
+        self.index();
+        (self.released, self.response) = (self.owner, None);
+        Release::Released
+    }
+
+    fn conclude(&mut self, to: State) -> Conclude {
+        let state = self.state();
+        if state == State::None {
+            return Conclude::Absent;
+        }
+        if state == to {
+            return Conclude::Already;
+        }
+        if !allowed(state, to) {
+            return Conclude::Refused(state);
+        }
+        self.enter(to);
+        self.index();
+        (self.leased, self.ended_by, self.response) = (false, None, None);
+        Conclude::Concluded(state)
+    }
+}
