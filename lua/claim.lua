@@ -61,14 +61,8 @@ local new_token = token_hash ~= '' and not holds(tokens, token_hash)
 if token_hash ~= '' and not new_token and not holds(callers, r[16] or '') then
   return {'token-invalid'}
 end
-if new_token then
-  local t = redis.call('HMGET', token, 'caller', 'order', 'spent')
-  if t[1] then
-    if not holds(callers, t[1]) or t[2] ~= id or t[3] then return {'token-invalid'} end
-  -- Past its time the mark that it was spent would vanish as soon as it is made.
-  elseif token_until <= now_ms() then
-    return {'token-invalid'}
-  end
+if new_token and not may_start(token, token_until, callers, id) then
+  return {'token-invalid'}
 end
 
 -- One that may run again is as bound to its request as before.

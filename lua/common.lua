@@ -57,3 +57,14 @@ local function off_queue(queue, entry, id)
   redis.call('XDEL', queue, entry)
   if redis.call('XLEN', queue) == 0 then redis.call('DEL', queue) end
 end
+
+-- Whether a token that its order's record does not know yet may start that order: issued for it,
+-- to this caller, and not spent; or free, bound to it elsewhere until `token_until`.
+local function may_start(token, token_until, callers, id)
+  local t = redis.call('HMGET', token, 'caller', 'order', 'spent')
+  if t[1] then
+    return holds(callers, t[1]) and t[2] == id and not t[3]
+  end
+  -- Past its time the mark that it was spent would vanish as soon as it is made.
+  return token_until > now_ms()
+end

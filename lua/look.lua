@@ -4,7 +4,9 @@
 -- KEYS record lease
 --
 -- Replies
---   order now expires_ms lease_ms ...  then the record's fields, name and value in turn
+--   order expires lease_ms ...
+--       then the record's fields, name and value in turn; when the record expires is ms since 1970,
+--       or -1 where it has no end
 --   absent
 local record, lease = KEYS[1], KEYS[2]
 
@@ -12,7 +14,7 @@ local all = redis.call('HGETALL', record)
 if #all == 0 then
   return {'absent'}
 end
-local reply = {'order', text(now_ms()), text(redis.call('PTTL', record)), text(redis.call('PTTL', lease))}
+local reply = {'order', text(redis.call('PEXPIRETIME', record)), text(redis.call('PTTL', lease))}
 for i = 1, #all do
   reply[#reply + 1] = all[i]
 end

@@ -200,7 +200,6 @@ pub(super) fn kept(
 }
 
 fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>, StoreError> {
-    let now: u64 = reply.number()?;
     let expires: i64 = reply.number()?;
     let lease: i64 = reply.number()?;
     let mut fields: HashMap<String, Vec<u8>> = HashMap::new();
@@ -242,7 +241,7 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
         caller: text("caller"),
         created: time(&text("created")),
         updated: time(&text("updated")),
-        expires: (expires >= 0).then(|| at(now + expires.unsigned_abs())),
+        expires: (expires >= 0).then(|| at(expires.unsigned_abs())),
         kept,
         history: text("history").lines().filter_map(transition).collect(),
     }))
