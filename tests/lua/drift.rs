@@ -295,3 +295,16 @@ fn expected(
         ("partition", vec![bench.order.partition.number().to_string()]),
     ])
 }
+
+#[test]
+fn the_doctor_asks_for_every_command_a_script_calls() {
+    let needed = include_str!("../../src/doctor/checks/permissions.rs");
+    let common = [("common", include_str!("../../lua/common.lua"))];
+    for (script, text) in SOURCES.iter().chain(&common) {
+        for call in text.split("redis.call('").skip(1) {
+            let verb = call.split('\'').next().unwrap();
+            let asked = needed.contains(&format!("vec![\"{verb}\""));
+            assert!(asked, "{script} calls {verb}, which the doctor does not ask for");
+        }
+    }
+}
