@@ -137,18 +137,7 @@ impl Reply {
             body.resize(length.parse().ok()?, 0);
             stream.read_exact(&mut body).ok()?;
         } else if self.header("transfer-encoding") == Some("chunked") {
-            loop {
-                let mut line = String::new();
-                stream.read_line(&mut line).ok()?;
-                let size = usize::from_str_radix(line.trim_end(), 16).ok()?;
-                let start = body.len();
-                body.resize(start + size, 0);
-                stream.read_exact(&mut body[start..]).ok()?;
-                stream.read_line(&mut line).ok()?;
-                if size == 0 {
-                    break;
-                }
-            }
+            body = super::read_chunks(stream)?;
         } else {
             stream.read_to_end(&mut body).ok()?;
         }

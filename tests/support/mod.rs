@@ -9,6 +9,7 @@ pub mod toxic;
 pub mod upstream;
 
 use std::collections::BTreeSet;
+use std::io::BufRead;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::Mutex;
@@ -63,5 +64,22 @@ impl Refusing {
     pub fn listen(self) -> TcpListener {
         self.0.listen(128).expect("listening");
         self.0.into()
+    }
+}
+
+/// A chunked body, read to its end; nothing where it is cut short.
+pub fn read_chunks(stream: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok()?;
+        let size = usize::from_str_radix(line.trim_end(), 16).ok()?;
+        let start = body.len();
+        body.resize(start + size, 0);
+        stream.read_exact(&mut body[start..]).ok()?;
+        stream.read_line(&mut line).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
     }
 }
