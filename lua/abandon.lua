@@ -33,6 +33,7 @@ if r[3] and holds(r[3], attempt) then
 end
 if mine and state ~= 'in_flight' then
   if state == 'cancelling' and redis.call('DEL', lease) == 1 then
+    redis.call('HSET', record, 'settled', attempt)
     redis.call('ZADD', due, text(now_ms()), id)
   end
   return {'refused', state}

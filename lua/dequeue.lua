@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- dequeue: take an entry off the queue, if its order has moved on. What is queued or in flight keeps
--- its entry, so that whoever takes it over finds the order.
+-- its entry, so that whoever takes it over finds the order; a try that left it queued is counted in
+-- the record, whoever made it.
 --
 -- The last entry takes the stream along: an idle partition holds nothing.
 --
@@ -9,17 +10,24 @@
 -- ARGV
 --   id
 --   entry
+--   turn     names this try; a copy of this call counts it once
 --   keep_ms  how long the request of an order that is not final is kept from now
 --
 -- Replies
 --   removed state  the entry is gone; where the order stands
---   open state     the order is queued or in flight; nothing was written
+--   open state tries
+--                  the order is queued or in flight; how often it was tried since it was queued
 local record, request, queue = KEYS[1], KEYS[2], KEYS[3]
-local id, entry, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local id, entry, turn, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-local state = redis.call('HGET', record, 'state') or 'none'
-if state == 'queued' or state == 'in_flight' then
-  return {'open', state}
+local r = redis.call('HMGET', record, 'state', 'tries', 'tried')
+local state, tries = r[1] or 'none', tonumber(r[2] or 0)
+if state == 'in_flight' or (state == 'queued' and r[3] == turn) then
+  return {'open', state, text(tries)}
+end
+if state == 'queued' then
+  redis.call('HSET', record, 'tries', text(tries + 1), 'tried', turn)
+  return {'open', state, text(tries + 1)}
 end
 if state == 'unknown' or state == 'cancelling' then
   redis.call('PEXPIRE', request, keep_ms)

@@ -88,6 +88,7 @@ redis.call('HSET', record, 'v', '1', 'state', 'queued', 'fence', fence, 'attempt
   'fingerprint', string.match(fingerprints, '[^,]*'), 'caller', string.match(callers, '[^,]*'),
   'token', tokens, 'route', route, 'key', key, 'scope', scope, 'created', created,
   'updated', text(now), 'history', noted(r[12], now, state, 'queued', by, 'accepted'))
+redis.call('HDEL', record, 'tries', 'tried')
 redis.call('PERSIST', record)
 redis.call('SET', request, sealed)
 if redis.call('EXISTS', queue) == 0 then

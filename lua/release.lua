@@ -17,7 +17,8 @@
 --   why
 --
 -- Replies
---   released       the next duplicate may run it, or an earlier copy of this call said so
+--   released       the next duplicate may run it
+--   again          so it might before, by an earlier call; nothing was written
 --   fenced fence   another attempt has begun, under this fence; nothing was written
 --   refused state  it is not of unknown outcome; nothing was written
 --   gone           there is no such record
@@ -33,7 +34,7 @@ if fence ~= '' and (r[2] or '0') ~= fence then
   return {'fenced', r[2] or '0'}
 end
 if r[1] == 'none' and r[4] then
-  return {'released'}
+  return {'again'}
 end
 -- One in flight goes back to none only through its own attempt; a lease means that it runs.
 if r[1] == 'in_flight' or not holds(from, r[1]) or redis.call('EXISTS', lease) == 1 then

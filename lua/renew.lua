@@ -14,15 +14,20 @@
 --   renewed     the lease was held and holds again
 --   regained    it had run out, but nobody had noticed: the record still names this attempt, so
 --               it is taken anew
---   lost state  the order moved on; the attempt goes on, its outcome decides
+--   lost state  the order moved on, or this attempt has ended; one that has not goes on, its outcome
+--               decides
 local record, lease = KEYS[1], KEYS[2]
 local attempt, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local owner = attempt .. ':' .. fence
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt')
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled')
 -- A cancel that was asked for does not end the attempt, it waits for its end.
 if (r[1] ~= 'in_flight' and r[1] ~= 'cancelling') or r[2] ~= fence or r[3] ~= attempt then
   return {'lost', r[1] or 'none'}
+end
+-- A late copy must not make the cancel wait for an attempt that has ended.
+if r[4] == attempt then
+  return {'lost', r[1]}
 end
 local holder = redis.call('GET', lease)
 if holder and holder ~= owner then

@@ -24,7 +24,8 @@
 --   settled        written, or an earlier copy of this call wrote it; an order that somebody else
 --                  brought to the same end meanwhile gets the response it still lacks
 --   kept           the order is being cancelled: it stays so, the outcome and its response are kept
---                  for when the cancel call has decided, which is due at once
+--                  for when the cancel call has decided, which is due at once; of two outcomes the
+--                  first is kept that is not unknown
 --   fenced fence   the order is another attempt's, under this fence; nothing was written
 --   refused state  the order's state does not allow it; nothing was written
 --   gone           there is no such record
@@ -34,7 +35,7 @@ local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[
 local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history',
-  'released', 'ask', 'stored')
+  'released', 'ask', 'stored', 'told')
 if not r[1] then
   return {'gone'}
 end
@@ -51,7 +52,7 @@ if r[1] == to and not holds(from, to) and not r[9] and not r[4] then
   return {'settled'}
 end
 local cancelling = r[1] == 'cancelling'
-if cancelling and r[4] == attempt then
+if cancelling and r[4] == attempt and (to == 'unknown' or (r[10] or 'unknown') ~= 'unknown') then
   return {'kept'}
 end
 -- One that may run again and has not yet: its outcome is as welcome as it was while unknown.

@@ -219,6 +219,21 @@ fn an_order_that_is_declined_ten_times_is_a_dead_letter() {
 }
 
 #[test]
+fn tries_are_counted_across_replicas_and_restarts() {
+    let redis = Redis::start();
+    let upstream = Upstream::acting(|_, _| Act::status(429, "{}"));
+    let builder = buffered(&redis, &upstream).set("LOCK_TTL", "400ms");
+    let mut first = builder.clone().set("QUEUE_RETRY", "1h").start();
+    let place = accepted(&Call::pay("1").send(first.address));
+    until("it was tried", || first.metric("onceward_dispatched_total{result=\"retried\"}") == 1.0);
+    first.kill();
+    let second = builder.start();
+    becomes(&place, "unknown", second.address);
+    assert_eq!(upstream.calls(), 10);
+    assert_eq!(second.metric("onceward_dead_letters_total"), 1.0);
+}
+
+#[test]
 fn an_attempt_that_gets_no_answer_is_unknown_and_not_run_again() {
     let redis = Redis::start();
     let upstream = Upstream::acting(|_, _| Act::Reset);
@@ -362,11 +377,12 @@ fn what_was_accepted_outlives_a_restart_of_redis() {
 }
 
 #[test]
-fn a_worker_that_is_told_to_stop_finishes_what_it_holds_and_leaves_the_rest() {
+fn a_worker_that_is_told_to_stop_finishes_what_it_sends_and_hands_the_rest_back() {
     let (redis, gate) = (Redis::start(), Gate::default());
     let held = gate.clone();
     let upstream = Upstream::acting(move |_, _| Act::ok("paid").behind(&held));
-    let builder = buffered(&redis, &upstream).set("LOCK_TTL", "1s");
+    // Far too long to wait until an entry is taken over.
+    let builder = buffered(&redis, &upstream).set("LOCK_TTL", "1h");
     let mut onceward = builder.start();
     let places: BTreeMap<String, String> = (0..100)
         .map(|n| (n.to_string(), accepted(&Call::pay(&n.to_string()).send(onceward.address))))

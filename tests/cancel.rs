@@ -179,7 +179,12 @@ fn an_operator_resolves_releases_and_cancels_and_the_history_says_why() {
     check(&admin(&onceward, "1", "cancel", ""), 409, "already-final");
     assert_eq!(Call::pay("1").send(onceward.address).json()["state"], "succeeded");
 
-    assert_eq!(admin(&onceward, "2", "release", r#"{"why":"not there"}"#).status, 200);
+    // However often it is permitted, it is permitted once.
+    for _ in 0..2 {
+        assert_eq!(admin(&onceward, "2", "release", r#"{"why":"not there"}"#).status, 200);
+    }
+    let never_paid = admin(&onceward, "2", "resolve", r#"{"state":"cancelled"}"#);
+    check(&never_paid, 409, "illegal-transition");
     assert_eq!(onceward.metric("onceward_permitted_reruns_total"), 1.0);
     assert_eq!(Call::pay("2").send(onceward.address).status, 502);
     assert_eq!(to(&upstream, "/pay").len(), 4);

@@ -1,6 +1,7 @@
 //! Redis in trouble: nothing is sent that cannot be protected, nobody waits long, and service
 //! resumes by itself.
 
+use crate::resolve::{asking, routes};
 use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
 use crate::support::sidecar::{Builder, Sidecar, sidecar};
@@ -217,6 +218,32 @@ fn a_claim_waits_for_replicas_and_is_given_back_without_them() {
     // The claim that was not confirmed is taken back, so that the order is not stuck.
     until_paid(&onceward, "2");
     assert_eq!(upstream.calls(), 2);
+}
+
+#[test]
+fn an_order_being_cancelled_is_not_forgotten_without_an_alarm() {
+    let redis = Redis::start();
+    let upstream = Upstream::acting(|_, request| match request.target.as_str() {
+        "/cancel" => Act::status(500, "{}"),
+        _ => Act::Reset,
+    });
+    let soon = routes(|route| {
+        route["unknown_ttl"] = "6s".into();
+        route["cancel_interval"] = "10ms".into();
+    });
+    let onceward = asking(&redis, &upstream).set("ROUTES", &soon).start();
+    Call::pay("1").send(onceward.address);
+    let cancel = Call::post("/_onceward/orders/pay/1/cancel").send(onceward.address);
+    assert_eq!((cancel.status, cancel.state()), (202, "cancelling"));
+    until("somebody is called", || {
+        onceward.metric(r#"onceward_alarms_total{kind="cancelling-expiring"}"#) >= 1.0
+    });
+    assert!(onceward.log().contains("is about to be forgotten"));
+    // And what was forgotten is not counted for ever.
+    until("it is gone", || {
+        redis.command(&["KEYS", "*"]).is_empty()
+            && onceward.metric(r#"onceward_orders{state="cancelling"}"#) == 0.0
+    });
 }
 
 #[test]

@@ -139,6 +139,8 @@ impl Admin {
                 self.guard.permitted_rerun();
                 Ok(())
             }
+            // Permitted, and counted, before.
+            Release::Again => Ok(()),
             Release::Refused(State::InFlight) => Err(running()),
             Release::Refused(state) if state.is_final() => Err(final_in(state)),
             Release::Refused(state) => Err(illegal(state, "only what is unknown is released")),

@@ -15,10 +15,11 @@ use std::time::Duration;
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 /// Every kind of alarm there is.
-const ALARMS: [&str; 9] = [
+const ALARMS: [&str; 10] = [
     "dead-letter",
     "outcome-not-stored",
     "unknown-expiring",
+    "cancelling-expiring",
     "callback-contradiction",
     "callback-against-order",
     "callback-names-no-order",

@@ -95,7 +95,21 @@ pub enum Dequeue {
     /// It is gone; where the order stands.
     Removed(State),
     /// The order is queued or in flight: the entry stays.
-    Open(State),
+    Open {
+        /// Where it stands.
+        state: State,
+        /// How often it was tried in vain since it was queued, by whichever replica.
+        tries: u32,
+    },
+}
+
+/// What became of an entry that was handed back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PutBack {
+    /// Whoever takes next gets it.
+    Back,
+    /// It is gone, or another worker's.
+    Moved,
 }
 
 /// What became of a dead letter.
@@ -224,21 +238,51 @@ impl Store {
         })
     }
 
-    /// Takes an entry off the queue, if its order has moved on.
+    /// Takes an entry off the queue, if its order has moved on; one that is still queued was tried in
+    /// vain, which is counted.
     ///
     /// # Errors
     /// When Redis cannot be asked; asking again is safe.
-    pub async fn dequeue(&self, entry: &Entry, keep: Duration) -> Result<Dequeue, StoreError> {
+    pub async fn dequeue(
+        &self,
+        entry: &Entry,
+        turn: &AttemptId,
+        keep: Duration,
+    ) -> Result<Dequeue, StoreError> {
         let [record, request] = self.names_of(entry);
         let queue = self.names.queue(entry.partition);
         let (word, mut reply) = self
             .run(&script::DEQUEUE, &[&record, &request, &queue], |command| {
-                command.arg(&entry.id).arg(&entry.name).arg(millis(keep));
+                command.arg(&entry.id).arg(&entry.name).arg(turn.as_str()).arg(millis(keep));
             })
             .await?;
         Ok(match word.as_str() {
             "removed" => Dequeue::Removed(record::state(&mut reply)?),
-            "open" => Dequeue::Open(record::state(&mut reply)?),
+            "open" => Dequeue::Open { state: record::state(&mut reply)?, tries: reply.number()? },
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Hands back an entry that was taken: another worker has it at once.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; others take it over when it has been idle for long enough.
+    pub async fn put_back(&self, entry: &Entry) -> Result<PutBack, StoreError> {
+        let queue = self.names.queue(entry.partition);
+        let hint = self.names.queued_channel();
+        let (word, reply) = self
+            .run(&script::PUT_BACK, &[&queue], |command| {
+                command
+                    .arg(&entry.id)
+                    .arg(&entry.name)
+                    .arg(&self.config.by)
+                    .arg(&hint)
+                    .arg(entry.partition.number());
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "back" => PutBack::Back,
+            "moved" => PutBack::Moved,
             other => return Err(reply.unknown(other)),
         })
     }

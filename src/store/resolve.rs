@@ -96,12 +96,21 @@ pub enum Resolve {
 pub enum Release {
     /// The next duplicate may run it.
     Released,
+    /// So it might before: an earlier call permitted it.
+    Again,
     /// Another attempt has begun, under this fence.
     Fenced(u64),
     /// It is not of unknown outcome but in this state.
     Refused(State),
     /// There is no such record.
     Gone,
+}
+
+/// The states somebody's word may end: those in which something may have been sent. The rest ends
+/// otherwise (a tombstone, an entry off its queue).
+fn resolved_from(to: State) -> Vec<State> {
+    let sent = [State::InFlight, State::Unknown, State::Cancelling];
+    to.entered_from().iter().copied().filter(|from| sent.contains(from)).collect()
 }
 
 impl Store {
@@ -167,7 +176,7 @@ impl Store {
                     .arg(turn.as_str())
                     .arg(&fence)
                     .arg(to.word())
-                    .arg(words(to.entered_from()))
+                    .arg(words(&resolved_from(*to)))
                     .arg(millis(*keep))
                     .arg(stored)
                     .arg(status)
@@ -220,6 +229,7 @@ impl Store {
             .await?;
         Ok(match word.as_str() {
             "released" => Release::Released,
+            "again" => Release::Again,
             "fenced" => Release::Fenced(reply.number()?),
             "refused" => Release::Refused(record::state(&mut reply)?),
             "gone" => Release::Gone,

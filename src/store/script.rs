@@ -82,6 +82,7 @@ scripts! {
     TAKE "take"
     DRAFT "draft"
     DEQUEUE "dequeue"
+    PUT_BACK "put_back"
     DEAD_LETTER "dead_letter"
 }
 

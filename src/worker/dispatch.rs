@@ -33,7 +33,7 @@ const IN_HAND: usize = 1024;
 /// Entries taken by one command.
 const BATCH: usize = 32;
 
-/// Tries after which an order becomes a dead letter.
+/// Tries after which an order becomes a dead letter, whichever replicas made them.
 const TRIES: u32 = 10;
 
 /// The longest pause between two tries.
@@ -106,14 +106,14 @@ struct Bench {
 enum Tried {
     /// The entry is gone.
     Over,
-    /// The order is queued as before; why.
-    Failed(&'static str),
+    /// The order is queued as before; why, and how often it was tried.
+    Failed(&'static str, u32),
     /// Somebody else has the order, or Redis cannot be asked.
     Later,
 }
 
 impl Dispatcher {
-    /// Takes and sends until `stop`, then finishes what is being sent.
+    /// Takes and sends until `stop`, then finishes what is being sent and hands back the rest.
     pub async fn run(self, stop: CancellationToken) {
         let (in_hand, sending) = (Arc::new(Semaphore::new(IN_HAND)), Semaphore::new(AT_ONCE));
         let running = TaskTracker::new();
@@ -123,7 +123,7 @@ impl Dispatcher {
             in_hand: Mutex::default(),
             stop: stop.clone(),
         });
-        stop.run_until_cancelled(bench.clone().pull(&in_hand, &running)).await;
+        bench.clone().pull(&in_hand, &running).await;
         running.close();
         running.wait().await;
         let guard = &bench.dispatcher.guard;
@@ -145,15 +145,16 @@ impl Dispatcher {
 }
 
 impl Bench {
+    /// Takes entries until the replica is told to stop. A command that takes some is seen to its end:
+    /// nobody would know of what it took.
     async fn pull(self: Arc<Self>, places: &Arc<Semaphore>, running: &TaskTracker) {
-        let guard = &self.dispatcher.guard;
-        loop {
-            for partition in guard.waiters.queues.next().await {
-                loop {
-                    // Whoever has no hand free takes nothing: others may.
-                    let Ok(place) = places.clone().acquire_owned().await else {
-                        return;
-                    };
+        let (guard, stop) = (&self.dispatcher.guard, &self.stop);
+        while let Some(told) = stop.run_until_cancelled(guard.waiters.queues.next()).await {
+            for partition in told {
+                // Whoever has no hand free takes nothing: others may.
+                while let Some(Ok(place)) =
+                    stop.run_until_cancelled(places.clone().acquire_owned()).await
+                {
                     let limit = (places.available_permits() + 1).min(BATCH);
                     let idle = self.dispatcher.idle();
                     let taken = guard.store.take(partition, limit, idle).await;
@@ -195,29 +196,32 @@ impl Bench {
         in_hand.remove(&(entry.partition, entry.name.clone()));
     }
 
-    /// Tries until the entry is gone, or the replica is told to stop.
+    /// Tries until the entry is gone; hands it back when the replica is told to stop before.
     async fn see_through(&self, entry: &Entry) {
-        let mut pause = self.dispatcher.retry;
-        let mut failed = 0;
+        let mut rounds = 0;
         while !self.stop.is_cancelled() {
-            let why = match self.attempt(entry).await {
+            rounds += 1;
+            match self.attempt(entry).await {
                 Ok(Tried::Over) => return,
-                Ok(Tried::Failed(why)) => why,
-                Ok(Tried::Later) => "",
+                Ok(Tried::Failed(why, tries)) => {
+                    // Others may have tried before.
+                    rounds = rounds.max(tries);
+                    self.dispatcher.metrics.count("retried");
+                    if tries >= TRIES && self.bury(entry, why, tries).await {
+                        return;
+                    }
+                }
+                Ok(Tried::Later) => {}
                 Err(error) => {
                     tracing::debug!(%error, order = entry.id, "an entry could not be worked on");
-                    ""
-                }
-            };
-            if !why.is_empty() {
-                failed += 1;
-                self.dispatcher.metrics.count("retried");
-                if failed >= TRIES && self.bury(entry, why).await {
-                    return;
                 }
             }
-            self.stop.run_until_cancelled(tokio::time::sleep(jitter(pause))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let pause = jitter(pause(self.dispatcher.retry, rounds));
+            self.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+        if let Err(error) = self.dispatcher.guard.store.put_back(entry).await {
+            // Another worker takes it over when it has been idle for long enough.
+            tracing::debug!(%error, order = entry.id, "an entry could not be handed back");
         }
     }
 
@@ -254,20 +258,21 @@ impl Bench {
                 _ => why = "its request cannot be read",
             }
         }
-        Ok(match guard.store.dequeue(entry, self.dispatcher.keep()).await? {
+        let turn = guard.attempts.next();
+        Ok(match guard.store.dequeue(entry, &turn, self.dispatcher.keep()).await? {
             Dequeue::Removed(state) => {
                 metrics.count(state.word());
                 Tried::Over
             }
-            Dequeue::Open(State::Queued) => Tried::Failed(why),
-            Dequeue::Open(_) => Tried::Later,
+            Dequeue::Open { state: State::Queued, tries } => Tried::Failed(why, tries),
+            Dequeue::Open { .. } => Tried::Later,
         })
     }
 
     /// Moves an order to the dead letters; whether that is settled.
-    async fn bury(&self, entry: &Entry, why: &str) -> bool {
+    async fn bury(&self, entry: &Entry, why: &str, tries: u32) -> bool {
         let Dispatcher { guard, metrics, alarms, .. } = &self.dispatcher;
-        let why = format!("dead letter: {TRIES} tries, {why}");
+        let why = format!("dead letter: {tries} tries, {why}");
         match guard.store.dead_letter(entry, self.dispatcher.keep(), &why).await {
             Ok(DeadLetter::Dead) => {
                 metrics.dead.inc();
@@ -278,6 +283,25 @@ impl Bench {
             }
             // Somebody else has it: look again.
             Ok(DeadLetter::Moved(_)) | Err(_) => false,
+        }
+    }
+}
+
+/// How long to wait after so many tries.
+fn pause(first: Duration, tries: u32) -> Duration {
+    first.saturating_mul(1 << (tries.max(1) - 1).min(20)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let first = Duration::from_millis(250);
+        for (tries, millis) in [(0, 250), (1, 250), (2, 500), (5, 4000), (9, 60_000), (99, 60_000)]
+        {
+            assert_eq!(pause(first, tries), Duration::from_millis(millis), "{tries}");
         }
     }
 }

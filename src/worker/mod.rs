@@ -12,6 +12,9 @@ pub use metrics::ResolveMetrics;
 
 use std::time::Duration;
 
+/// The part of UNKNOWN_TTL after which somebody is called about an order, for the last time.
+const LAST_CALL: f64 = 0.9;
+
 /// A pause between three quarters of this one and all of it: replicas that began together part.
 fn jitter(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - chance() / 4.0)

@@ -7,8 +7,8 @@
 
 use super::agenda::Agenda;
 use super::call::{Said, call};
-use super::chance;
 use super::metrics::ResolveMetrics;
+use super::{LAST_CALL, chance};
 use crate::guard::{GuardMetrics, Hint, Hints};
 use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use crate::model::key::Key;
@@ -128,6 +128,9 @@ impl Resolver {
             Adopt::Moved(_) => return Ok(()),
         };
         self.hints.tell(partition, id, turn);
+        if state == State::Cancelling {
+            self.last_call(&record, route.map(|route| &**route), quiet);
+        }
         let Some(route) = route else {
             return Ok(());
         };
@@ -143,6 +146,24 @@ impl Resolver {
                 self.answered(&turn, said).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Calls somebody when an order that upstream has not cancelled is about to be forgotten.
+    fn last_call(&self, seen: &Record, route: Option<&Route>, quiet: Duration) {
+        // One of no known route has its turn every `HELD`: this is one of its last.
+        let last =
+            route.map_or(HELD * 2, |route| route.tuning.unknown_ttl.mul_f64(1.0 - LAST_CALL));
+        // Redis' own clock: since the order last moved it has been quiet.
+        let now = seen.updated.map(|updated| updated + quiet);
+        let left = now.and_then(|now| seen.expires?.duration_since(now).ok());
+        if left.is_some_and(|left| left < last) {
+            self.guard.alarm("cancelling-expiring");
+            tracing::error!(
+                order = seen.id,
+                "an order whose cancel was never confirmed is about to be forgotten: cancel it \
+                 at the payment service, then resolve it"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Every replica does so at its leisure; finding the same order twice changes nothing.
 
+use super::LAST_CALL;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
 use crate::model::order::State;
@@ -19,9 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 /// One look at one partition. All of them take 5 s and cost Redis 13 commands a second.
 const STEP: Duration = Duration::from_millis(5000 / PARTITIONS as u64);
-
-/// The part of UNKNOWN_TTL after which somebody is called, for the last time.
-const LAST_CALL: f64 = 0.9;
 
 /// Orders taken from one partition at a time.
 const AT_ONCE: u32 = 100;

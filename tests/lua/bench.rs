@@ -15,7 +15,7 @@ use onceward::store::link::Link;
 use onceward::store::orders::{
     Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
 };
-use onceward::store::queue::{Enqueue, EnqueueAsk, Entry};
+use onceward::store::queue::{Dequeue, Enqueue, EnqueueAsk, Entry};
 use onceward::store::record::Record;
 use onceward::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
@@ -298,6 +298,15 @@ impl Bench {
     /// Up to 7 entries of the order's partition.
     pub async fn take(&self, idle: Duration) -> Vec<Entry> {
         self.store.take(self.order.partition, 7, idle).await.unwrap()
+    }
+
+    /// What a try of that letter left the order's entry in.
+    pub async fn dequeue(&self, entry: &Entry, turn: &str) -> Dequeue {
+        self.store.dequeue(entry, &self.attempt(turn), KEEP).await.unwrap()
+    }
+
+    pub fn queue(&self) -> String {
+        self.store.names().queue(self.order.partition)
     }
 
     pub async fn look(&self) -> Record {

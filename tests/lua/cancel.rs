@@ -115,6 +115,50 @@ async fn an_attempt_goes_on_while_its_order_is_being_cancelled_and_its_end_is_wa
 }
 
 #[tokio::test]
+async fn an_attempt_that_has_ended_does_not_take_the_lease_again() {
+    for sent in [true, false] {
+        let bench = Bench::new();
+        bench.claim("A").await;
+        bench.cancel(ME, true).await;
+        if sent {
+            bench.settle("A", 1, Succeeded).await;
+        } else {
+            bench.abandon("A").await;
+        }
+        let before = bench.writes();
+        assert_eq!(bench.renew("A", 1).await, Renewal::Lost(Cancelling));
+        assert_eq!(bench.writes(), before);
+        assert!(!bench.has(&bench.lease()));
+        let resolved = bench.resolve_with("T", Some(1), Cancelled, Word::Keep).await;
+        assert_eq!(resolved, Resolve::Resolved);
+    }
+}
+
+#[tokio::test]
+async fn of_two_outcomes_told_while_an_order_is_cancelled_the_known_one_is_kept() {
+    // Told before the cancel or after it.
+    for before in [true, false] {
+        let bench = Bench::new();
+        bench.claim("A").await;
+        if before {
+            bench.settle_with("A", 1, Unknown, &answer(504, b"nothing")).await;
+            bench.cancel(ME, true).await;
+        } else {
+            bench.cancel(ME, true).await;
+            bench.settle_with("A", 1, Unknown, &answer(504, b"nothing")).await;
+        }
+        assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Kept);
+        let written = bench.writes();
+        for to in [Unknown, Failed, Succeeded] {
+            assert_eq!(bench.settle_with("A", 1, to, &Kept::Nothing).await, Settle::Kept);
+        }
+        assert_eq!(bench.writes(), written);
+        bench.resolve_with("T", Some(1), Succeeded, Word::IfTold).await;
+        assert_eq!(found(bench.claim("B").await), (Succeeded, answer(200, b"paid")));
+    }
+}
+
+#[tokio::test]
 async fn an_order_that_cannot_be_cancelled_succeeded_with_the_response_it_had() {
     let bench = Bench::new();
     bench.claim("A").await;

@@ -150,7 +150,8 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.enqueue_with("A", Some(&spent(&free_again, until_again))).await;
     let entry = bench.take(IDLE).await.remove(0);
     bench.store.draft(&entry).await.unwrap();
-    bench.store.dequeue(&entry, KEEP).await.unwrap();
+    bench.dequeue(&entry, "A").await;
+    bench.store.put_back(&entry).await.unwrap();
     bench.store.dead_letter(&entry, KEEP, "no way out").await.unwrap();
 
     let calls = calls(&bench);
@@ -180,6 +181,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "take",
         "draft",
         "dequeue",
+        "put_back",
         "dead_letter",
     ];
     assert_eq!(calls.len(), order.len());
@@ -247,6 +249,7 @@ fn expected(
         "adopt" => rows(State::Cancelling),
         "release" => rows(State::None),
         "dead_letter" => "queued".to_owned(),
+        "resolve" => "in_flight,unknown,cancelling".to_owned(),
         _ => rows(Succeeded),
     };
     BTreeMap::from([

@@ -4,7 +4,7 @@ use super::bench::{Bench, CALLER, IDLE, KEEP, PAYLOAD, answer, granted, order, s
 use onceward::model::order::State::{InFlight, Queued, Succeeded, Unknown};
 use onceward::model::seal::Secrets;
 use onceward::store::orders::Abandon;
-use onceward::store::queue::{DeadLetter, Dequeue, Enqueue};
+use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, PutBack};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn a_token_is_spent_by_an_acceptance_as_by_a_claim() {
 #[tokio::test]
 async fn nothing_is_written_when_the_partition_is_full() {
     let bench = Bench::new();
-    let queue = bench.store.names().queue(bench.order.partition);
+    let queue = bench.queue();
     let token = spent(&bench.token().await, 0);
     for id in ["x", "y"] {
         bench.redis.command(&["XADD", &queue, "*", "id", id]);
@@ -104,9 +104,10 @@ async fn an_entry_stays_until_its_order_has_moved_on() {
     let bench = Bench::new();
     bench.enqueue("A").await;
     let entry = bench.take(IDLE).await.remove(0);
-    assert_eq!(bench.store.dequeue(&entry, KEEP).await.unwrap(), Dequeue::Open(Queued));
+    let open = |state, tries| Dequeue::Open { state, tries };
+    assert_eq!(bench.dequeue(&entry, "T").await, open(Queued, 1));
     bench.ask("W").from(&[Queued]).claim().await;
-    assert_eq!(bench.store.dequeue(&entry, KEEP).await.unwrap(), Dequeue::Open(InFlight));
+    assert_eq!(bench.dequeue(&entry, "U").await, open(InFlight, 1));
     // In the hands of one that is silent, it is taken over; before that, it is not.
     assert_eq!(bench.take(IDLE).await, []);
     let mut taken = Vec::new();
@@ -118,11 +119,51 @@ async fn an_entry_stays_until_its_order_has_moved_on() {
     assert_eq!(taken, std::slice::from_ref(&entry));
     bench.settle("W", 1, Succeeded).await;
     for _ in 0..2 {
-        let gone = bench.store.dequeue(&entry, KEEP).await.unwrap();
+        let gone = bench.dequeue(&entry, "V").await;
         assert_eq!(gone, Dequeue::Removed(Succeeded));
     }
-    assert!(!bench.has(&bench.store.names().queue(bench.order.partition)));
+    assert!(!bench.has(&bench.queue()));
     assert!(!bench.has(&bench.store.names().request(&bench.order)));
+}
+
+#[tokio::test]
+async fn tries_are_counted_in_redis_whoever_makes_them_and_begin_anew_with_the_order() {
+    let bench = Bench::new();
+    bench.enqueue("A").await;
+    let entry = bench.take(IDLE).await.remove(0);
+    let queued = |tries| Dequeue::Open { state: Queued, tries };
+    for (tries, turn) in (1..).zip(["T", "U", "V"]) {
+        bench.ask(turn).from(&[Queued]).claim().await;
+        bench.abandon(turn).await;
+        assert_eq!(bench.dequeue(&entry, turn).await, queued(tries));
+        let before = bench.writes();
+        assert_eq!(bench.dequeue(&entry, turn).await, queued(tries));
+        assert_eq!(bench.writes(), before);
+    }
+    bench.store.dead_letter(&entry, KEEP, "no way").await.unwrap();
+    bench.release(Option::None).await;
+    bench.enqueue("B").await;
+    let entry = bench.take(IDLE).await.remove(0);
+    assert_eq!(bench.dequeue(&entry, "W").await, queued(1));
+}
+
+#[tokio::test]
+async fn an_entry_that_was_put_back_is_anybodys_at_once_and_one_that_was_taken_over_is_not() {
+    let bench = Bench::new();
+    let other = super::bench::store(&bench.redis, |config| config.by = "replica-2".into());
+    let other_takes = async || other.take(bench.order.partition, 7, IDLE).await.unwrap();
+    bench.enqueue("A").await;
+    let entry = bench.take(IDLE).await.remove(0);
+    assert_eq!(other_takes().await, []);
+    let told = bench.redis.calls("publish");
+    assert_eq!(bench.store.put_back(&entry).await.unwrap(), PutBack::Back);
+    assert_eq!(bench.redis.calls("publish"), told + 1);
+    assert_eq!(other_takes().await, std::slice::from_ref(&entry));
+    // It is the other's now.
+    let before = bench.writes();
+    assert_eq!(bench.store.put_back(&entry).await.unwrap(), PutBack::Moved);
+    assert_eq!(bench.writes(), before);
+    assert_eq!(bench.take(IDLE).await, []);
 }
 
 #[tokio::test]
@@ -132,10 +173,10 @@ async fn an_entry_that_bears_an_old_name_again_is_not_removed_for_the_old_one() 
     let entry = bench.take(IDLE).await.remove(0);
     bench.ask("W").from(&[Queued]).claim().await;
     bench.settle("W", 1, Succeeded).await;
-    let queue = bench.store.names().queue(entry.partition);
+    let queue = bench.queue();
     bench.redis.command(&["DEL", &queue]);
     bench.redis.command(&["XADD", &queue, &entry.name, "id", "another"]);
-    bench.store.dequeue(&entry, KEEP).await.unwrap();
+    bench.dequeue(&entry, "T").await;
     assert_eq!(bench.redis.command(&["XLEN", &queue]), "1");
 }
 

@@ -148,7 +148,7 @@ async fn a_released_order_runs_again_under_a_higher_fence_and_bound_as_before() 
     bench.settle("A", 1, Unknown).await;
     assert_eq!(bench.release(Some(1)).await, Release::Released);
     let before = bench.writes();
-    assert_eq!(bench.release(Some(1)).await, Release::Released);
+    assert_eq!(bench.release(Some(1)).await, Release::Again);
     assert_eq!(bench.writes(), before);
     assert!(bench.indexed(&bench.due()).is_empty() && bench.indexed(&bench.unknown()).is_empty());
     assert_eq!(bench.ask("B").payload("other").claim().await, Claim::Mismatch(None));
@@ -177,6 +177,24 @@ async fn what_was_given_back_is_not_settled_by_its_old_attempt() {
     bench.claim("A").await;
     bench.abandon("A").await;
     assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Refused(State::None));
+}
+
+#[tokio::test]
+async fn what_was_never_sent_or_is_still_queued_is_nobodys_to_resolve() {
+    let bench = unknown().await;
+    bench.release(Some(1)).await;
+    let before = bench.writes();
+    for to in [State::Cancelled, Succeeded, Failed] {
+        assert_eq!(bench.resolve("T", Option::None, to).await, Resolve::Refused(None));
+    }
+    assert_eq!(bench.writes(), before);
+    let bench = Bench::new();
+    bench.enqueue("A").await;
+    let before = bench.writes();
+    for to in [State::Cancelled, Succeeded, Failed] {
+        assert_eq!(bench.resolve("T", Option::None, to).await, Resolve::Refused(State::Queued));
+    }
+    assert_eq!(bench.writes(), before);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
 use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
-use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry};
+use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry, PutBack};
 use onceward::store::resolve::{Adopt, Release, Resolve};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -178,7 +178,9 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench.make_due();
     seen.push(adopt(bench.adopt("T", &record).await));
     seen.push(adopt(bench.adopt("U", &record).await));
-    seen.push(release(bench.release(Some(1)).await));
+    for _ in 0..2 {
+        seen.push(release(bench.release(Some(1)).await));
+    }
     bench.claim("G").await;
     seen.push(cancel(bench.cancel(Some(CALLER), true).await));
     seen.push(settle(bench.settle("G", 2, Succeeded).await));
@@ -211,6 +213,7 @@ fn resolve(resolve: Resolve) -> (&'static str, &'static str) {
 fn release(release: Release) -> (&'static str, &'static str) {
     let word = match release {
         Release::Released => "released",
+        Release::Again => "again",
         Release::Fenced(_) => "fenced",
         Release::Refused(_) => "refused",
         Release::Gone => "gone",
@@ -286,6 +289,11 @@ async fn queued(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     seen.push(("take", "taken"));
     seen.push(("draft", drafted(bench, &entry).await));
     seen.push(("dequeue", dequeued(bench, &entry).await));
+    for _ in 0..2 {
+        let back = bench.store.put_back(&entry).await.unwrap();
+        seen.push(("put_back", if back == PutBack::Back { "back" } else { "moved" }));
+        bench.redis.command(&["XACK", &bench.queue(), "workers", &entry.name]);
+    }
     let wrong = spent(&Token::draw(None).unwrap(), 0);
     let invalid = bench.enqueue_with("B", Some(&wrong)).await;
     assert_eq!(invalid, Enqueue::TokenInvalid);
@@ -322,9 +330,9 @@ async fn drafted(bench: &Bench, entry: &Entry) -> &'static str {
 }
 
 async fn dequeued(bench: &Bench, entry: &Entry) -> &'static str {
-    match bench.store.dequeue(entry, KEEP).await.unwrap() {
+    match bench.dequeue(entry, "A").await {
         Dequeue::Removed(_) => "removed",
-        Dequeue::Open(_) => "open",
+        Dequeue::Open { .. } => "open",
     }
 }
 

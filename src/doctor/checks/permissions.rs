@@ -45,6 +45,8 @@ fn needed<'a>(key: &'a str, channel: &'a str) -> Vec<(&'static str, Vec<&'a str>
         ("XGROUP CREATE", vec!["XGROUP", "CREATE", key, "group", "0"]),
         ("XREADGROUP", vec!["XREADGROUP", "GROUP", "group", "me", "STREAMS", key, ">"]),
         ("XAUTOCLAIM", vec!["XAUTOCLAIM", key, "group", "me", "0", "0-0"]),
+        ("XPENDING", vec!["XPENDING", key, "group", "-", "+", "1"]),
+        ("XCLAIM", vec!["XCLAIM", key, "group", "me", "0", "0-1"]),
         ("XACK", vec!["XACK", key, "group", "0-1"]),
         ("XDEL", vec!["XDEL", key, "0-1"]),
         ("XLEN", vec!["XLEN", key]),

@@ -179,7 +179,8 @@ impl Model {
     fn renew(&mut self, who: &'static str, fence: u64) -> Renewal {
         let state = self.state();
         let running = matches!(state, State::InFlight | State::Cancelling);
-        if !running || self.owner != Some(who) || self.fence != fence {
+        let ended = state == State::Cancelling && self.ended_by == Some(who);
+        if !running || ended || self.owner != Some(who) || self.fence != fence {
             return Renewal::Lost(state);
         }
         match std::mem::replace(&mut self.leased, true) {
@@ -195,7 +196,8 @@ impl Model {
         }
         let again = self.ended_by == Some(who);
         if state == State::Cancelling {
-            if !again {
+            let open = matches!(self.told, None | Some(State::Unknown));
+            if !again || (open && to != State::Unknown) {
                 self.history.push((state, state));
                 (self.ended_by, self.told) = (Some(who), Some(to));
                 if *kept != Kept::Nothing {
@@ -237,6 +239,7 @@ impl Model {
         if state != State::InFlight {
             if state == State::Cancelling && self.leased {
                 (self.leased, self.due) = (false, Some(Due::Now));
+                self.ended_by = Some(who);
             }
             return Abandon::Refused(state);
         }
@@ -328,7 +331,8 @@ impl Model {
         if fence.is_some_and(|fence| fence != self.fence) {
             return Resolve::Fenced(self.fence);
         }
-        if !allowed(state, to) {
+        let nothing_sent = matches!(state, State::None | State::Queued);
+        if nothing_sent || !allowed(state, to) {
             return Resolve::Refused(state);
         }
         if self.leased {
@@ -351,7 +355,7 @@ impl Model {
             return Release::Fenced(self.fence);
         }
         if state == State::None && self.released.is_some() {
-            return Release::Released;
+            return Release::Again;
         }
         if state != State::Unknown {
             return Release::Refused(state);

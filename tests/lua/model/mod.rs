@@ -35,7 +35,7 @@ const SEED: u64 = 0x0c0f_fee0_dd5e_ed00;
 const AT_ONCE: usize = 16;
 
 /// Every kind of answer a script can give; without one of them a run shows less than it seems to.
-const ANSWERS: [&str; 40] = [
+const ANSWERS: [&str; 41] = [
     "Claim Granted",
     "Claim Found",
     "Claim Lapsed",
@@ -69,6 +69,7 @@ const ANSWERS: [&str; 40] = [
     "Resolve Refused",
     "Resolve Gone",
     "Release Released",
+    "Release Again",
     "Release Fenced",
     "Release Refused",
     "Conclude Concluded",
