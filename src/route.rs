@@ -39,6 +39,19 @@ pub struct Route {
     pub callback: Option<Callback>,
     /// Whether the caller that made an order may cancel it; else only an operator may.
     pub client_cancel: bool,
+    /// How queries and cancels follow each other.
+    pub pace: Pace,
+}
+
+/// Where a channel's own rules for asking and cancelling differ from the usual.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// The first query comes so long after the order became unknown; `None`: the query interval.
+    pub first_query: Option<Duration>,
+    /// Queries follow each other at the query interval exactly, not later and later.
+    pub steady: bool,
+    /// No cancel call within so long of the payment.
+    pub cancel_delay: Duration,
 }
 
 /// What a route may set for itself, or leave to the process's variables of the same names.
@@ -152,7 +165,8 @@ impl Route {
 
     /// How long after its outcome became unknown an order is first asked about, where it can be.
     pub fn ask_after(&self) -> Option<Duration> {
-        self.can_ask().then_some(self.tuning.query_interval)
+        let first = self.pace.first_query.unwrap_or(self.tuning.query_interval);
+        self.can_ask().then_some(first)
     }
 
     /// Whether the body must be read to find the key.

@@ -154,6 +154,56 @@ fn the_first_query_comes_a_query_interval_after_and_the_next_ones_later_and_late
 }
 
 #[test]
+fn a_route_may_name_its_first_query_and_its_presets_hold_in_redis() {
+    let redis = Redis::start();
+    let paying = r#"{"alipay_trade_pay_response":{"code":"10003"}}"#;
+    let upstream = answering(move || Act::ok(paying), |_| Act::ok("{}"));
+    let barcode = routes(|route| {
+        let route = route.as_object_mut().unwrap();
+        for field in ["outcome", "query_interval", "resolve_deadline", "cancel_interval"] {
+            route.remove(field);
+        }
+        route.insert("preset".into(), "alipay-barcode".into());
+    });
+    let onceward = asking(&redis, &upstream).set("ROUTES", &barcode).start();
+    assert_eq!(pay(&onceward, "1").state(), "unknown");
+    let score = |kind: &str| -> u64 {
+        let index = redis.command(&["KEYS", &format!("*:{kind}:all")]);
+        let with_score = redis.command(&["ZRANGE", &index, "0", "0", "WITHSCORES"]);
+        with_score.lines().last().unwrap().parse().unwrap()
+    };
+    assert_eq!(score("due") - score("unknown"), 5000);
+}
+
+#[test]
+fn a_cancel_call_waits_until_its_payment_is_old_enough() {
+    const DELAY: Duration = Duration::from_millis(1500);
+    let redis = Redis::start();
+    let heard: Arc<Mutex<Vec<(String, Instant)>>> = Arc::default();
+    let noted = heard.clone();
+    let upstream = Upstream::acting(move |_, request| {
+        noted.lock().unwrap().push((request.target.clone(), Instant::now()));
+        match is(request, "/cancel") {
+            true => Act::ok("{}"),
+            false => Act::Reset,
+        }
+    });
+    let young = routes(|route| {
+        route["cancel_delay"] = "1500ms".into();
+        route["cancel_interval"] = "10ms".into();
+    });
+    let onceward = asking(&redis, &upstream).set("ROUTES", &young).start();
+    pay(&onceward, "1");
+    let cancel = Call::post("/_onceward/orders/pay/1/cancel").send(onceward.address);
+    assert_eq!((cancel.status, cancel.state()), (202, "cancelling"));
+    until_state(&onceward, "1", "cancelled");
+    let heard = heard.lock().unwrap();
+    let at = |path: &str| heard.iter().find(|(target, _)| target == path).unwrap().1;
+    // The claim stands a little before the payment arrives.
+    assert!(at("/cancel") - at("/pay") >= DELAY - Duration::from_millis(500), "{heard:?}");
+}
+
+#[test]
 fn a_declined_payment_is_known_as_failed_from_its_query() {
     let redis = Redis::start();
     let upstream = answering(|| Act::Reset, |_| Act::ok(r#"{"status":"declined"}"#));

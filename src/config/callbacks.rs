@@ -39,7 +39,7 @@ struct AckShape {
 const OWN: [&str; 4] = ["event", "unchanged", "ack", "settles"];
 
 /// Fields that say how an order is attempted, paid for or asked about: a callback is none.
-const OF_ORDERS: [&str; 20] = [
+const OF_ORDERS: [&str; 23] = [
     "mode",
     "query",
     "cancel",
@@ -60,6 +60,9 @@ const OF_ORDERS: [&str; 20] = [
     "resolve_deadline",
     "settle_delay",
     "cancel_interval",
+    "first_query",
+    "query_backoff",
+    "cancel_delay",
 ];
 
 /// Takes what only a callback route has off a route's fields, and says which fields do not belong

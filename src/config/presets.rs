@@ -1,6 +1,7 @@
 //! Presets: a channel's dialect and numbers, as the fields of a route. A route overrides any field.
 //!
-//! Sources are the channels' own pages, by name: documents move, their titles stay.
+//! Sources are the channels' own pages, by name: documents move, their titles stay. Each says what
+//! was read there, what was read only in somebody's copy of it, and what could not be looked up.
 
 use serde_json::{Map, Value};
 
@@ -11,10 +12,11 @@ struct Preset {
 }
 
 const PRESETS: [Preset; 5] = [
-    // WeChat Pay API v3, "payment result notification": the merchant answers within 5 s with 200 or
-    // 204; otherwise it is sent again after 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h,
-    // 24 h 4 min in all. The order number is encrypted, `id` is the notification's own; upstream
-    // names the order as Onceward-Settles.
+    // WeChat Pay, "payment result notification" (支付结果通知; read at pay.weixin.qq.com/doc/global/v2/zh/
+    // 4013634999): sent again after 15s/15s/30s/3m/10m/20m/30m/30m/30m/60m/3h/3h/3h/6h/6h, 24 h 4 min
+    // in all. Read in copies only: 200 or 204 acknowledges (API v3, chapter3_3_5), within 5 s ("notes
+    // on callbacks", 回调通知注意事项, chapter1_1_5). The order number is encrypted, `id` is the
+    // notification's own; upstream names the order as Onceward-Settles.
     Preset {
         name: "wechat-v3-notify",
         fields: r#"{
@@ -25,9 +27,10 @@ const PRESETS: [Preset; 5] = [
             "outcome": [{"at": "json:/event_type", "in": ["TRANSACTION.SUCCESS"], "means": "succeeded"}]
         }"#,
     },
-    // WeChat Pay v2, "payment result notification" (chapter 9_7): the answer is XML with return_code
-    // SUCCESS; otherwise it is sent again after 15/15/30/180/1800/1800/1800/1800/3600 s. A FAIL is
-    // one try of the shopper's, who may pay the same order yet: it settles nothing.
+    // WeChat Pay v2, "common notification of payment results" (支付结果通用通知, chapter 9_7; read in
+    // copies only): the answer is XML with return_code SUCCESS; otherwise it is sent again after
+    // 15/15/30/180/1800/1800/1800/1800/3600 s. A FAIL is one try of the shopper's, who may pay the
+    // same order yet: it settles nothing.
     Preset {
         name: "wechat-v2-notify",
         fields: r#"{
@@ -39,10 +42,11 @@ const PRESETS: [Preset; 5] = [
             "outcome": [{"at": "xml:result_code", "in": ["SUCCESS"], "means": "succeeded"}]
         }"#,
     },
-    // Alipay, "asynchronous notification": the body of the answer is exactly `success`; otherwise it
-    // is sent again, 8 times within about 25 h (4m, 10m, 10m, 1h, 2h, 6h, 15h). Refunds of part of
-    // a payment come as TRADE_SUCCESS once more, with refund_fee and out_biz_no: events of their
-    // own. A refund of all of it comes as TRADE_CLOSED with gmt_refund: the payment did not fail.
+    // Alipay, "notes on asynchronous notifications" (异步通知, opendocs.alipay.com/open/270/105902; read
+    // in a copy only): the body of the answer is exactly `success`; otherwise it is sent again, 8
+    // times within about 25 h (4m, 10m, 10m, 1h, 2h, 6h, 15h). Refunds of part of a payment come as
+    // TRADE_SUCCESS once more, with refund_fee and out_biz_no: events of their own. A refund of all
+    // of it comes as TRADE_CLOSED with gmt_refund: the payment did not fail.
     Preset {
         name: "alipay-notify",
         fields: r#"{
@@ -58,14 +62,18 @@ const PRESETS: [Preset; 5] = [
             ]
         }"#,
     },
-    // WeChat Pay v2, "submit a quick pay (micropay)" and its notes on USERPAYING: ask every 10 s,
-    // reverse after 45 s, and never within 15 s of paying. SYSTEMERROR and BANKERROR: "ask".
+    // WeChat Pay v2, "submit a payment by code" (提交付款码支付; read at pay.weixin.qq.com/doc/global/v2/
+    // zh/4013634893): ask every 10 s while it says USERPAYING, reverse what stays unclear, and not
+    // within 15 s of paying. The 45 s after which to reverse could not be looked up: that page, of
+    // the channel's global edition, suggests 30. SYSTEMERROR and BANKERROR: "ask".
     Preset {
         name: "wechat-micropay",
         fields: r#"{
             "query_interval": "10s",
+            "query_backoff": false,
             "resolve_deadline": "45s",
             "settle_delay": "15s",
+            "cancel_delay": "15s",
             "outcome": [
                 {"at": "xml:err_code", "in": ["USERPAYING", "SYSTEMERROR", "BANKERROR"], "means": "unknown"},
                 {"at": "xml:return_code", "in": ["FAIL"], "means": "failed"},
@@ -74,13 +82,16 @@ const PRESETS: [Preset; 5] = [
             ]
         }"#,
     },
-    // Alipay, "barcode payment" (alipay.trade.pay): first asked after 5 s, then every 3 s, up to
-    // 60 s, then cancelled. Codes: 10000 paid, 10003 the shopper is paying, 20000 not known, 40004
-    // failed, but for ACQ.SYSTEM_ERROR, which is to be asked about.
+    // Alipay, "polling" of payments at the counter (轮询, alipay.trade.pay; read in a copy only): ask
+    // every 3 to 6 s for about 60 s, then cancel, right after the last query. That the first query
+    // comes after 5 s could not be looked up. Codes: 10000 paid, 10003 the shopper is paying, 20000
+    // not known, 40004 failed, but for ACQ.SYSTEM_ERROR, which is to be asked about.
     Preset {
         name: "alipay-barcode",
         fields: r#"{
-            "query_interval": "5s",
+            "first_query": "5s",
+            "query_interval": "3s",
+            "query_backoff": false,
             "resolve_deadline": "60s",
             "cancel_interval": "3s",
             "outcome": [

@@ -1,11 +1,12 @@
 //! `ONCEWARD_ROUTES`: routes as JSON, each over the process's variables.
 
 use super::read::{Problem, Values};
+use super::units::{duration, positive};
 use super::{callbacks, presets, tuning, vars};
 use crate::model::outcome::{Meaning, Rule};
 use crate::model::path::Pattern;
 use crate::model::source::Source;
-use crate::route::{Call, Mode, OnUnknown, Route, Routes};
+use crate::route::{Call, Mode, OnUnknown, Pace, Route, Routes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -29,6 +30,12 @@ struct Shape {
     cancel: Option<CallShape>,
     #[serde(default)]
     client_cancel: Option<bool>,
+    #[serde(default)]
+    first_query: Option<String>,
+    #[serde(default)]
+    query_backoff: Option<bool>,
+    #[serde(default)]
+    cancel_delay: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +137,7 @@ pub fn default(values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
         cancel: None,
         callback: None,
         client_cancel: true,
+        pace: Pace::default(),
     })])
 }
 
@@ -220,12 +228,20 @@ fn read_one(
     }
     let query = shape.query.and_then(|query| call("query", query, &mut bad));
     let cancel = shape.cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
+    let mut time = |field: &str, text: Option<String>, read: fn(&str) -> Result<_, String>| {
+        text.and_then(|text| read(&text).map_err(|what| bad(field, what)).ok())
+    };
+    let pace = Pace {
+        first_query: time("first_query", shape.first_query, positive),
+        steady: shape.query_backoff == Some(false),
+        cancel_delay: time("cancel_delay", shape.cancel_delay, duration).unwrap_or_default(),
+    };
     if problems.len() > before {
         return None;
     }
     let (name, path, tuning) = (shape.name.into(), path?, tuning?);
     let client_cancel = shape.client_cancel.unwrap_or(true);
-    Some(Route { name, path, mode, tuning, outcome, query, cancel, client_cancel, callback })
+    Some(Route { name, path, mode, tuning, outcome, query, cancel, client_cancel, pace, callback })
 }
 
 fn is_lower(field: &str) -> bool {

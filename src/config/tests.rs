@@ -199,8 +199,26 @@ fn a_callback_route_is_read_with_its_preset_and_its_own_fields_over_it() {
         (seconds(tuning.query_interval), seconds(tuning.resolve_deadline), settle_delay)
     };
     assert_eq!(times(micropay), (10, 40, 15));
-    assert_eq!(times(barcode), (5, 60, 15));
+    assert_eq!(times(barcode), (3, 60, 15));
+    assert_eq!(barcode.ask_after(), None);
+    assert_eq!(barcode.pace.first_query, Some(Duration::from_secs(5)));
+    assert!(barcode.pace.steady && micropay.pace.steady && !alipay.pace.steady);
+    assert_eq!(micropay.pace.cancel_delay, Duration::from_secs(15));
     assert!(micropay.callback.is_none() && micropay.outcome.len() == 4);
+}
+
+#[test]
+fn a_routes_pace_is_read_and_its_problems_are_told() {
+    let routes = r#"[{"name": "a", "path": "/a", "first_query": "0s", "cancel_delay": "soon"},
+        {"name": "b", "path": "/b", "kind": "callback", "first_query": "1s"}]"#;
+    let told = problems(&[("ROUTES", routes)]);
+    for says in [
+        "ROUTES[0] (a).first_query: must be more than zero",
+        "ROUTES[0] (a).cancel_delay: expected a duration",
+        "ROUTES[1] (b).first_query: a route of kind \"callback\" has no such field",
+    ] {
+        assert!(told.iter().any(|problem| problem.contains(says)), "{says}\n---\n{told:?}");
+    }
 }
 
 #[test]

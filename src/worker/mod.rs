@@ -6,6 +6,7 @@ pub mod dispatch;
 mod metrics;
 pub mod reload;
 pub mod resolve;
+pub mod schedule;
 pub mod survey;
 
 pub use metrics::ResolveMetrics;

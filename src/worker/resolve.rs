@@ -8,6 +8,7 @@
 use super::agenda::Agenda;
 use super::call::{Said, call};
 use super::metrics::ResolveMetrics;
+use super::schedule::{HELD, asking, may_cancel_in};
 use super::{LAST_CALL, chance};
 use crate::guard::{GuardMetrics, Hint, Hints};
 use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
@@ -16,12 +17,12 @@ use crate::model::order::State;
 use crate::model::outcome::Meaning;
 use crate::route::{Call, Route, Routes};
 use crate::store::record::Record;
-use crate::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
+use crate::store::resolve::{Adopt, Release, Resolution, Resolve, Word};
 use crate::store::{Store, StoreError};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -29,17 +30,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Orders looked at at once, and so connections upstream.
 const AT_ONCE: usize = 32;
-
-/// Each turn is so much longer than the one before, up to so many times the first.
-const BACK_OFF: f64 = 1.5;
-const LONGEST: f64 = 10.0;
-
-/// A turn is up to this part of it longer, at random, so that orders that became unknown together
-/// are not asked about together for ever.
-const JITTER: f64 = 0.1;
-
-/// When to look again at an order that nobody here knows how to ask about.
-const HELD: Duration = Duration::from_secs(600);
 
 /// The worker.
 pub struct Resolver {
@@ -118,7 +108,7 @@ impl Resolver {
         let route = routes.named(&record.route);
         let order = Order::new(record.route.as_str().into(), &record.scope, key);
         let name = self.turns.next();
-        let ask = asking(route.map(|route| &**route), &order, &name, &record);
+        let ask = asking(route.map(|route| &**route), &order, &name, &record, chance());
         let (state, quiet, turn) = match self.store.adopt(&ask).await? {
             Adopt::Adopted { state, quiet, turn } => (state, quiet, turn),
             Adopt::Early(left) => {
@@ -128,8 +118,10 @@ impl Resolver {
             Adopt::Moved(_) => return Ok(()),
         };
         self.hints.tell(partition, id, turn);
+        // By Redis' own clock: since the order last moved it has been quiet.
+        let now = record.updated.map_or_else(SystemTime::now, |updated| updated + quiet);
         if state == State::Cancelling {
-            self.last_call(&record, route.map(|route| &**route), quiet);
+            self.last_call(&record, route.map(|route| &**route), now);
         }
         let Some(route) = route else {
             return Ok(());
@@ -137,6 +129,8 @@ impl Resolver {
         let allowed = turn.min(route.tuning.upstream_timeout);
         let turn = Turn { order: &order, route, fence: record.fence, name: &name, quiet };
         match (state, &route.query, &route.cancel) {
+            // The turn ends when it may be cancelled.
+            (State::Cancelling, ..) if !may_cancel_in(route, &record, now).is_zero() => Ok(()),
             (State::Cancelling, _, Some(cancel)) => {
                 let said = self.call(cancel, &turn, allowed).await;
                 self.cancelled(&turn, said).await
@@ -150,13 +144,11 @@ impl Resolver {
     }
 
     /// Calls somebody when an order that upstream has not cancelled is about to be forgotten.
-    fn last_call(&self, seen: &Record, route: Option<&Route>, quiet: Duration) {
+    fn last_call(&self, seen: &Record, route: Option<&Route>, now: SystemTime) {
         // One of no known route has its turn every `HELD`: this is one of its last.
         let last =
             route.map_or(HELD * 2, |route| route.tuning.unknown_ttl.mul_f64(1.0 - LAST_CALL));
-        // Redis' own clock: since the order last moved it has been quiet.
-        let now = seen.updated.map(|updated| updated + quiet);
-        let left = now.and_then(|now| seen.expires?.duration_since(now).ok());
+        let left = seen.expires.and_then(|expires| expires.duration_since(now).ok());
         if left.is_some_and(|left| left < last) {
             self.guard.alarm("cancelling-expiring");
             tracing::error!(
@@ -265,61 +257,11 @@ impl Resolver {
     }
 }
 
-/// How an order is taken: as its route says, or left alone for long where nobody can ask.
-fn asking<'a>(
-    route: Option<&Route>,
-    order: &'a Order,
-    turn: &'a AttemptId,
-    seen: &'a Record,
-) -> AdoptAsk<'a> {
-    let jitter = chance();
-    let wait = |call: Option<&Call>, interval: Duration| match call {
-        Some(_) => back_off(interval, seen.asks, jitter),
-        None => HELD,
-    };
-    let Some(route) = route else {
-        return AdoptAsk { order, turn, seen, query: HELD, cancel: HELD, deadline: None };
-    };
-    let tuning = &route.tuning;
-    AdoptAsk {
-        order,
-        turn,
-        seen,
-        query: wait(route.query.as_ref(), tuning.query_interval),
-        // The turn in which an order comes to be cancelled is the first of its kind.
-        cancel: match seen.state {
-            State::Cancelling => wait(route.cancel.as_ref(), tuning.cancel_interval),
-            _ => tuning.cancel_interval,
-        },
-        deadline: route.cancel.as_ref().map(|_| tuning.resolve_deadline),
-    }
-}
-
-/// How long a turn is after so many of them.
-fn back_off(interval: Duration, asks: u64, jitter: f64) -> Duration {
-    let times = BACK_OFF.powi(asks.min(100) as i32).min(LONGEST);
-    interval.mul_f64(times * (1.0 + JITTER * jitter))
-}
-
 /// What became of writing a word, as it is counted.
 fn written(resolve: &Resolve, word: &'static str) -> &'static str {
     match resolve {
         Resolve::Resolved => word,
         Resolve::Held(_) => "held",
         _ => "moved",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turns_grow_longer_up_to_ten_times_the_first() {
-        let interval = Duration::from_secs(4);
-        for (asks, seconds) in [(0, 4.0), (1, 6.0), (2, 9.0), (6, 40.0), (u64::MAX, 40.0)] {
-            assert_eq!(back_off(interval, asks, 0.0).as_secs_f64(), seconds, "{asks}");
-        }
-        assert_eq!(back_off(interval, 0, 1.0).as_secs_f64(), 4.4);
     }
 }

@@ -460,6 +460,12 @@ impl<'a> Ask<'a> {
         self
     }
 
+    /// Asked about so long after it became unknown.
+    pub fn asked_after(mut self, ask: Option<Duration>) -> Ask<'a> {
+        self.ask = ask;
+        self
+    }
+
     pub fn token(mut self, token: SpentToken) -> Ask<'a> {
         self.token = Some(token);
         self

@@ -16,6 +16,7 @@ mod queue;
 mod rerun;
 mod resolve;
 mod response;
+mod schedule;
 mod settle;
 mod survey;
 mod token;
