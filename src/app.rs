@@ -41,9 +41,6 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The URL of Redis cannot be used.
-    #[error("REDIS_URL cannot be used")]
-    Redis,
     /// No random bits.
     #[error("the system has no randomness to give: {0}")]
     Random(getrandom::Error),
@@ -60,7 +57,6 @@ struct Shared {
     places: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     attempts: Arc<AttemptIds>,
-    client: redis::Client,
     by: String,
     store_metrics: StoreMetrics,
     guard_metrics: GuardMetrics,
@@ -84,13 +80,11 @@ pub fn run(
     let resolve_metrics = ResolveMetrics::new(&mut registry);
     let (hints, told) = hints();
     let dispatch_metrics = DispatchMetrics::new(&mut registry);
-    let client = redis::Client::open(config.redis_url.as_str()).map_err(|_| StartError::Redis)?;
     let shared = Shared {
         routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
         places: Arc::new(Semaphore::new(config.max_in_flight)),
         waiters: Arc::default(),
         attempts: Arc::new(AttemptIds::new().map_err(StartError::Random)?),
-        client,
         by: replica_name(),
         store_metrics: StoreMetrics::new(&mut registry),
         guard_metrics: GuardMetrics::new(&mut registry),
@@ -107,7 +101,8 @@ pub fn run(
     ready(addresses.0, addresses.1);
 
     runtime()?.block_on(async {
-        let store = Arc::new(shared.store(shared.link())?);
+        let link = shared.link();
+        let store = Arc::new(shared.store(link.clone()));
         let surveyor = Surveyor {
             store: store.clone(),
             keep: unknown_ttl(&shared.routes.load()),
@@ -127,7 +122,7 @@ pub fn run(
             hints: shared.hints.clone(),
         };
         let dispatcher = Dispatcher {
-            guard: Arc::new(shared.guard(shared.link())?),
+            guard: Arc::new(shared.guard(shared.link())),
             routes: shared.routes.clone(),
             retry: config.queue_retry,
             metrics: dispatch_metrics,
@@ -157,8 +152,7 @@ pub fn run(
         let over = CancellationToken::new();
         let limits = serve::Config { header_timeout: config.header_timeout };
         let admin = serve::serve(admin_listener, limits, admin::service(admin), over.clone());
-        let listening =
-            shared.waiters.listen(shared.client.clone(), store.names().clone(), over.clone());
+        let listening = shared.waiters.listen(link, store.names().clone(), over.clone());
         let reloading = async {
             if let Some(file) = &config.routes_file {
                 reload::watch(file, environment, &shared.routes, over.clone()).await;
@@ -184,7 +178,7 @@ pub fn run(
 
 impl Shared {
     fn link(&self) -> Arc<Link> {
-        Arc::new(Link::new(self.client.clone(), self.config.redis_timeout))
+        Arc::new(Link::new(self.config.redis.clone(), self.config.redis_timeout))
     }
 
     fn upstream(&self) -> upstream::Config {
@@ -194,23 +188,21 @@ impl Shared {
         }
     }
 
-    fn store(&self, link: Arc<Link>) -> Result<Store, StartError> {
+    fn store(&self, link: Arc<Link>) -> Store {
         let config = store::Config {
-            url: self.config.redis_url.clone(),
-            timeout: self.config.redis_timeout,
             namespace: self.config.namespace.clone(),
             wait_replicas: self.config.redis_wait_replicas,
             wait_timeout: self.config.redis_wait_timeout,
             by: self.by.clone(),
             secrets: self.config.secrets.clone(),
         };
-        Store::new(config, link, self.store_metrics.clone()).map_err(|_| StartError::Redis)
+        Store::new(config, link, self.store_metrics.clone())
     }
 
     /// One thread's guard.
-    fn guard(&self, link: Arc<Link>) -> Result<Guard, StartError> {
-        Ok(Guard {
-            store: Arc::new(self.store(link)?),
+    fn guard(&self, link: Arc<Link>) -> Guard {
+        Guard {
+            store: Arc::new(self.store(link)),
             upstream: Arc::new(Upstream::new(self.upstream())),
             waiters: self.waiters.clone(),
             attempts: self.attempts.clone(),
@@ -220,13 +212,13 @@ impl Shared {
             metrics: self.guard_metrics.clone(),
             leftovers: Default::default(),
             hints: self.hints.clone(),
-        })
+        }
     }
 
     /// One thread's data plane: its guard, and the plane around it.
-    fn plane(&self, link: Arc<Link>) -> Result<Plane, StartError> {
-        let guard = self.guard(link)?;
-        Ok(Plane {
+    fn plane(&self, link: Arc<Link>) -> Plane {
+        let guard = self.guard(link);
+        Plane {
             config: http::Config {
                 prefix: self.config.prefix.clone(),
                 replay_header: self.config.replay_header.clone(),
@@ -240,12 +232,12 @@ impl Shared {
             places: self.places.clone(),
             metrics: self.http_metrics.clone(),
             stop: self.stop.clone(),
-        })
+        }
     }
 
     /// What one data thread does all its life.
     async fn serve(&self, listener: TcpListener, link: Arc<Link>) -> Result<(), StartError> {
-        let plane = Arc::new(self.plane(link)?);
+        let plane = Arc::new(self.plane(link));
         let running = plane.guard.running.clone();
         let limits = serve::Config { header_timeout: self.config.header_timeout };
         let serving = serve::serve(listener, limits, http::stack(plane), self.stop.clone());

@@ -7,6 +7,7 @@
 mod support;
 
 mod admin;
+mod beyond;
 mod buffer;
 mod callback;
 mod cancel;

@@ -6,6 +6,7 @@
 mod callbacks;
 mod presets;
 pub mod read;
+mod redis;
 pub mod routes;
 mod tuning;
 mod units;
@@ -15,13 +16,14 @@ pub use read::{Environment, Problem, Problems, Process};
 
 use crate::model::seal::Secrets;
 use crate::route::Routes;
+use crate::store::link::Place;
 use hyper::header::HeaderName;
 use read::Values;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use units::{duration, list, one_of, positive};
+use units::{duration, one_of, positive};
 
 /// All that was configured.
 #[derive(Clone)]
@@ -36,7 +38,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
-    pub redis_url: String,
+    /// Where Redis is: REDIS_URL, REDIS_MODE and the certificates.
+    pub redis: Arc<Place>,
     pub redis_timeout: Duration,
     pub redis_pool_size: usize,
     pub redis_wait_replicas: u32,
@@ -117,12 +120,7 @@ fn assemble(
     let upstream_timeout = positive(values.text(vars::var("UPSTREAM_TIMEOUT"))).ok();
     let header_timeout = values.read("HEADER_TIMEOUT", problems, positive);
     let body_timeout = values.read("BODY_TIMEOUT", problems, positive);
-    let redis_url = values.read("REDIS_URL", problems, redis_url);
-    values.read("REDIS_MODE", problems, |text| match text {
-        "standalone" => Ok(()),
-        "sentinel" | "cluster" => Err("only standalone is supported by this version".to_owned()),
-        _ => Err("expected one of standalone, sentinel, cluster".to_owned()),
-    });
+    let redis = redis::place(values, problems);
     let redis_timeout = values.read("REDIS_TIMEOUT", problems, positive);
     let redis_pool_size = values.read("REDIS_POOL_SIZE", problems, number);
     let redis_wait_replicas = values.read("REDIS_WAIT_REPLICAS", problems, number);
@@ -165,7 +163,7 @@ fn assemble(
         upstream_timeout: upstream_timeout?,
         header_timeout: header_timeout?,
         body_timeout: body_timeout?,
-        redis_url: redis_url?,
+        redis: redis?,
         redis_timeout: redis_timeout?,
         redis_pool_size: redis_pool_size?,
         redis_wait_replicas: redis_wait_replicas?,
@@ -268,21 +266,6 @@ fn upstream(text: &str) -> Result<String, String> {
         Some(_) => authority.to_string(),
         None => format!("{authority}:80"),
     })
-}
-
-fn redis_url(text: &str) -> Result<String, String> {
-    let urls = list(text, |part| Ok(part.to_owned()))?;
-    match urls.as_slice() {
-        [url] if url.starts_with("rediss://") => {
-            Err("rediss:// is not supported by this version".into())
-        }
-        // The library's error may repeat the URL, and with it a password.
-        [url] => redis::Client::open(url.as_str())
-            .map(|_| url.clone())
-            .map_err(|_| "expected redis://[user:password@]host:port[/db] or unix:///path".into()),
-        [] => Err("names no Redis".into()),
-        _ => Err("REDIS_MODE standalone takes one URL".into()),
-    }
 }
 
 fn namespace(text: &str) -> Result<String, String> {

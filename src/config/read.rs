@@ -3,6 +3,7 @@
 use super::vars::{self, PREFIX, Var};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 
 /// Where variables come from: the process, or a map in a test.
 pub trait Environment {
@@ -71,13 +72,15 @@ pub struct Values<'a> {
     /// `ROUTES[0] (pay).` while a route is read.
     place: String,
     set: BTreeMap<&'static str, String>,
+    /// Variables that came from files, and which.
+    files: BTreeMap<&'static str, PathBuf>,
     below: Option<&'a Values<'a>>,
 }
 
 impl<'a> Values<'a> {
     /// The process's values. A `_FILE` that cannot be read is a problem.
     pub fn of_process(environment: &dyn Environment, problems: &mut Vec<Problem>) -> Values<'a> {
-        let mut set = BTreeMap::new();
+        let (mut set, mut files) = (BTreeMap::new(), BTreeMap::new());
         for var in vars::VARS {
             let name = format!("{PREFIX}{}", var.name);
             if let Some(value) = environment.get(&name) {
@@ -89,6 +92,7 @@ impl<'a> Values<'a> {
                 match std::fs::read_to_string(&path) {
                     Ok(value) => {
                         set.insert(var.name, value.trim().to_owned());
+                        files.insert(var.name, PathBuf::from(path));
                     }
                     Err(error) => problems.push(Problem {
                         at: format!("{name}_FILE"),
@@ -97,7 +101,7 @@ impl<'a> Values<'a> {
                 }
             }
         }
-        Values { place: String::new(), set, below: None }
+        Values { place: String::new(), set, files, below: None }
     }
 
     /// A route's values over the process's.
@@ -106,7 +110,7 @@ impl<'a> Values<'a> {
         place: String,
         set: BTreeMap<&'static str, String>,
     ) -> Values<'a> {
-        Values { place, set, below: Some(below) }
+        Values { place, set, files: BTreeMap::new(), below: Some(below) }
     }
 
     /// The value of a variable as text.
@@ -136,6 +140,11 @@ impl<'a> Values<'a> {
                 None
             }
         }
+    }
+
+    /// The file a variable came from.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        self.files.get(name).cloned()
     }
 
     /// What the person who set it calls it.

@@ -45,9 +45,16 @@ pub const VARS: &[Var] = &[
         "30s",
         "how long for a protected body, or between two pieces of another",
     ),
-    secret("REDIS_URL", "redis://127.0.0.1:6379", "`redis://` or `unix://`"),
+    secret("REDIS_URL", "redis://127.0.0.1:6379", "`redis://`, `rediss://` (TLS) or `unix://`"),
     process("REDIS_MODE", "standalone", "standalone, sentinel, cluster"),
     process("REDIS_MASTER_NAME", "mymaster", "Sentinel's name of the primary"),
+    process(
+        "REDIS_CA_FILE",
+        "",
+        "who signs the certificates of `rediss://`; else the system's list",
+    ),
+    process("REDIS_CERT_FILE", "", "our own certificate, for a Redis that asks for one; PEM"),
+    process("REDIS_KEY_FILE", "", "its key"),
     process("REDIS_TIMEOUT", "500ms", "one command"),
     process("REDIS_POOL_SIZE", "0", "multiplexed connections; 0 = one per runtime thread"),
     process(

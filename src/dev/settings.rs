@@ -145,6 +145,6 @@ mod tests {
         std::fs::write(&file, "redis://127.0.0.1:7777").unwrap();
         let settings = read(&[("REDIS_URL_FILE", file.to_str().unwrap())]);
         assert!(!settings.needs_redis);
-        assert_eq!(settings.config.redis_url, "redis://127.0.0.1:7777");
+        assert_eq!(settings.config.redis.to_string(), "127.0.0.1:7777");
     }
 }

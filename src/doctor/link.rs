@@ -63,10 +63,10 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects, logs in, and hears one PING answered.
-    pub(super) async fn open(patient: Patient<'_>) -> Result<Self, Finding> {
+    pub(super) async fn open(patient: &Patient<'_>) -> Result<Self, Finding> {
         let timeout = patient.timeout;
         // The error is not shown: it may quote the URL, and with it the password.
-        let client = Client::open(patient.redis_url).map_err(|_| unusable_url())?;
+        let client = Client::open(patient.server.clone()).map_err(|_| unusable())?;
         let address = client.get_connection_info().addr().to_string();
 
         // The timeouts are ours alone, so that there is one rule for how long a wait may be.
@@ -124,12 +124,8 @@ impl Link {
     }
 }
 
-fn unusable_url() -> Finding {
-    Finding::fail(
-        CHECK,
-        "REDIS_URL cannot be used",
-        "give one redis:// or unix:// URL; rediss:// needs a build with TLS",
-    )
+fn unusable() -> Finding {
+    Finding::fail(CHECK, "REDIS_URL cannot be used", "name a redis://, rediss:// or unix:// URL")
 }
 
 fn silent(address: &str, timeout: Duration) -> Finding {

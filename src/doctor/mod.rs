@@ -23,11 +23,11 @@ pub use report::{Finding, Report, Verdict};
 ///
 /// One server at a time: with Sentinel give the master that Sentinel names, with Cluster examine
 /// each node in turn.
-// No Debug: the URL may hold a password.
-#[derive(Clone, Copy)]
+// No Debug: the login may hold a password.
+#[derive(Clone)]
 pub struct Patient<'a> {
-    /// One URL, `redis://`, `rediss://` or `unix://`; no comma-separated list.
-    pub redis_url: &'a str,
+    /// How one connects to it.
+    pub server: redis::ConnectionInfo,
     /// The longest wait for one answer (`REDIS_TIMEOUT`).
     pub timeout: Duration,
     /// The prefix of every key (`NAMESPACE`).
@@ -48,7 +48,7 @@ pub struct Patient<'a> {
 /// only repeat it. There is no error to return, since bad news is the report's business.
 /// Needs a Tokio runtime with its time and I/O drivers on.
 pub async fn examine(patient: Patient<'_>) -> Report {
-    let link = match Link::open(patient).await {
+    let link = match Link::open(&patient).await {
         Ok(link) => link,
         Err(refusal) => {
             return Report { findings: vec![refusal] };

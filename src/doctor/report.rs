@@ -61,13 +61,20 @@ impl Finding {
 /// Every finding, in the order of the checks.
 ///
 /// Displays as an aligned table, each line ended by a newline, the advice under its finding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// One per check that was made.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
+    /// The report where it cannot be found out which server is written to.
+    pub fn without_server(named: &str, why: &str) -> Report {
+        let found = format!("{named}: {why}");
+        let advice = "nothing can be claimed without Redis; check REDIS_URL and REDIS_MODE";
+        Report { findings: vec![Finding::fail("connection", found, advice)] }
+    }
+
     /// Whether at least one check failed.
     pub fn failed(&self) -> bool {
         self.findings.iter().any(|finding| finding.verdict == Verdict::Fail)

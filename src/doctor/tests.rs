@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use redis::aio::MultiplexedConnection;
+use redis::{IntoConnectionInfo, aio::MultiplexedConnection};
 use tempfile::TempDir;
 
 use super::*;
@@ -91,9 +91,9 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn patient(redis_url: &str) -> Patient<'_> {
+fn patient(redis_url: &str) -> Patient<'static> {
     Patient {
-        redis_url,
+        server: redis_url.into_connection_info().unwrap(),
         timeout: TIMEOUT,
         namespace: "onceward",
         wait_replicas: 0,
@@ -149,16 +149,16 @@ async fn a_server_that_forgets_fails_and_each_weakness_is_named() {
 async fn refused_commands_are_named_by_a_dry_run() {
     let mut server = Server::start(&HEALTHY).await;
     let _: () =
-        server.say("ACL SETUSER pay on >s3cret ~onceward:* &onceward:* +@all -zadd -script").await;
+        server.say("ACL SETUSER pay on >s3cret ~onceward:* &onceward:* +@all -zadd -xlen").await;
 
     let report = examine(patient(&server.url("pay:s3cret@"))).await;
 
-    assert_fails(&report, &["scripting", "permissions"]);
+    assert_fails(&report, &["permissions"]);
     let permissions = finding(&report, "permissions");
-    assert_eq!(permissions.found, "refused: SCRIPT LOAD, ZADD");
+    assert_eq!(permissions.found, "refused: ZADD, XLEN");
     assert_eq!(
         permissions.advice.as_deref(),
-        Some("ACL SETUSER pay ~onceward:* &onceward:* +script|load +zadd")
+        Some("ACL SETUSER pay ~onceward:* &onceward:* +zadd +xlen")
     );
     assert!(!report.to_string().contains("s3cret"));
 }
@@ -269,14 +269,6 @@ async fn a_server_that_never_answers_fails_within_the_timeout() {
     assert_fails(&report, &["connection"]);
     assert!(report.to_string().contains("no answer within 100ms"), "\n{report}");
     assert!(begun.elapsed() < TIMEOUT);
-}
-
-#[tokio::test]
-async fn a_url_that_is_none_fails_without_being_shown() {
-    let report = examine(patient("redis://:wr0ng@host:port,redis://:wr0ng@other")).await;
-
-    assert_fails(&report, &["connection"]);
-    assert!(!report.to_string().contains("wr0ng"), "\n{report}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub use error::StoreError;
 pub use metrics::StoreMetrics;
 
 use crate::model::seal::Secrets;
-use link::Link;
+use link::{Confirm, Link};
 use names::Names;
 use redis::{Cmd, Value};
 use script::{Reply, Script};
@@ -35,10 +35,6 @@ use std::time::{Duration, Instant};
 /// What the store needs to know.
 #[derive(Clone)]
 pub struct Config {
-    /// Where Redis is.
-    pub url: String,
-    /// Bound on one command, connecting included.
-    pub timeout: Duration,
     /// Prefix of every name.
     pub namespace: String,
     /// Replicas that must confirm a claim; 0 asks none.
@@ -54,9 +50,8 @@ pub struct Config {
 /// One thread's way to Redis.
 pub struct Store {
     link: Arc<Link>,
-    /// Connections of their own for claims that wait for replicas: `WAIT` blocks its connection
-    /// and speaks of what that connection wrote.
-    confirming: Option<deadpool_redis::Pool>,
+    /// What must be confirmed by replicas before anything is sent.
+    confirm: Option<Confirm>,
     names: Names,
     config: Config,
     metrics: StoreMetrics,
@@ -64,20 +59,14 @@ pub struct Store {
 
 impl Store {
     /// A store that sends its commands over `link`.
-    ///
-    /// # Errors
-    /// When the URL is not one of a Redis.
-    pub fn new(
-        config: Config,
-        link: Arc<Link>,
-        metrics: StoreMetrics,
-    ) -> Result<Store, redis::RedisError> {
-        let confirming = match config.wait_replicas {
-            0 => None,
-            _ => Some(confirming_pool(&config)?),
-        };
+    pub fn new(config: Config, link: Arc<Link>, metrics: StoreMetrics) -> Store {
+        let confirm = (config.wait_replicas > 0).then_some(Confirm {
+            replicas: config.wait_replicas,
+            timeout: config.wait_timeout,
+            promises: is_granted,
+        });
         let names = Names::new(&config.namespace);
-        Ok(Store { link, confirming, names, config, metrics })
+        Store { link, confirm, names, config, metrics }
     }
 
     /// Names of this store's namespace.
@@ -121,52 +110,23 @@ impl Store {
         Reply::open(script, answer?)
     }
 
-    /// Runs the claim on a connection of its own; one that was granted waits until enough replicas
-    /// have what it wrote.
+    /// Runs a script that may let something happen. Where replicas are to confirm that, it runs on
+    /// a connection of its own and ends when enough of them have what it wrote.
     async fn run_confirmed(
         &self,
-        pool: &deadpool_redis::Pool,
         script: &'static Script,
         keys: &[&str],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<(String, Reply), StoreError> {
-        let started = Instant::now();
-        let answer = tokio::time::timeout(
-            self.config.timeout + self.config.wait_timeout,
-            self.confirmed(pool, script, keys, arguments),
-        )
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Lost("replicas took too long".into())));
-        self.metrics.command(script.name, started.elapsed(), answer.as_ref().err());
-        Reply::open(script, answer?)
-    }
-
-    async fn confirmed(
-        &self,
-        pool: &deadpool_redis::Pool,
-        script: &'static Script,
-        keys: &[&str],
-        arguments: impl Fn(&mut Cmd),
-    ) -> Result<Value, StoreError> {
-        let mut connection =
-            pool.get().await.map_err(|error| StoreError::Unreached(error.to_string()))?;
+        let Some(confirm) = &self.confirm else {
+            return self.run(script, keys, arguments).await;
+        };
         let mut command = script.by_text(keys);
         arguments(&mut command);
-        let value = link::said(connection.send_packed_command(&command).await?)?;
-        if !is_granted(&value) {
-            return Ok(value);
-        }
-        let wanted = self.config.wait_replicas;
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(wanted).arg(self.config.wait_timeout.as_millis() as u64);
-        match link::said(connection.send_packed_command(&wait).await?)? {
-            Value::Int(confirmed) if confirmed >= i64::from(wanted) => Ok(value),
-            Value::Int(confirmed) => Err(StoreError::Unconfirmed {
-                confirmed: confirmed.unsigned_abs(),
-                wanted: wanted.into(),
-            }),
-            _ => Err(StoreError::Protocol { script: "WAIT", reply: "not a number".into() }),
-        }
+        let started = Instant::now();
+        let answer = self.link.send_confirmed(&command, confirm).await;
+        self.metrics.command(script.name, started.elapsed(), answer.as_ref().err());
+        Reply::open(script, answer?)
     }
 }
 
@@ -175,19 +135,4 @@ fn is_granted(reply: &Value) -> bool {
     let promises = [b"granted".to_vec(), b"queued".to_vec()].map(Value::BulkString);
     matches!(reply, Value::Array(values)
         if values.first().is_some_and(|word| promises.contains(word)))
-}
-
-/// How many claims may wait for replicas at once, per thread.
-const CONFIRMING_CONNECTIONS: usize = 32;
-
-fn confirming_pool(config: &Config) -> Result<deadpool_redis::Pool, redis::RedisError> {
-    let manager = deadpool_redis::Manager::new(config.url.as_str())?;
-    let pool = deadpool_redis::Pool::builder(manager)
-        .max_size(CONFIRMING_CONNECTIONS)
-        .runtime(deadpool_redis::Runtime::Tokio1)
-        .wait_timeout(Some(config.timeout))
-        .create_timeout(Some(config.timeout))
-        .recycle_timeout(Some(config.timeout))
-        .build();
-    pool.map_err(|_| redis::RedisError::from((redis::ErrorKind::Client, "pool without a runtime")))
 }

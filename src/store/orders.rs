@@ -169,10 +169,7 @@ impl Store {
                 .arg(&self.config.by)
                 .arg(ask.ask.map_or(0, millis));
         };
-        let (word, mut reply) = match &self.confirming {
-            None => self.run(&script::CLAIM, &keys, arguments).await?,
-            Some(pool) => self.run_confirmed(pool, &script::CLAIM, &keys, arguments).await?,
-        };
+        let (word, mut reply) = self.run_confirmed(&script::CLAIM, &keys, arguments).await?;
         Ok(match word.as_str() {
             "granted" => Claim::Granted {
                 fence: reply.number()?,

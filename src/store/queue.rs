@@ -157,10 +157,7 @@ impl Store {
                 .arg(&hint)
                 .arg(order.partition.number());
         };
-        let (word, mut reply) = match &self.confirming {
-            None => self.run(&script::ENQUEUE, &keys, arguments).await?,
-            Some(pool) => self.run_confirmed(pool, &script::ENQUEUE, &keys, arguments).await?,
-        };
+        let (word, mut reply) = self.run_confirmed(&script::ENQUEUE, &keys, arguments).await?;
         Ok(match word.as_str() {
             "queued" => Enqueue::Queued(Box::new(Record {
                 asks: 0,

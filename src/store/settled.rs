@@ -3,6 +3,7 @@
 //! A published message is a hint that saves time; those who wait also look for themselves now and
 //! then, so a lost message costs patience, never an answer. A waiter holds no connection.
 
+use super::link::Link;
 use super::names::Names;
 use super::queue::Hints;
 use crate::model::identity::Partition;
@@ -50,8 +51,8 @@ impl Waiters {
     }
 
     /// Hears what Redis publishes and wakes those concerned, until `stop`.
-    pub async fn listen(&self, client: redis::Client, names: Names, stop: CancellationToken) {
-        while stop.run_until_cancelled(self.hear(&client, &names)).await.is_some() {
+    pub async fn listen(&self, link: Arc<Link>, names: Names, stop: CancellationToken) {
+        while stop.run_until_cancelled(self.hear(&link, &names)).await.is_some() {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RELISTEN) => {}
@@ -60,8 +61,8 @@ impl Waiters {
     }
 
     /// Returns when the connection is lost or cannot be made.
-    async fn hear(&self, client: &redis::Client, names: &Names) {
-        let Ok(mut subscription) = client.get_async_pubsub().await else {
+    async fn hear(&self, link: &Link, names: &Names) {
+        let Ok(mut subscription) = link.subscription().await else {
             return;
         };
         let queued = names.queued_channel();

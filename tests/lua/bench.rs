@@ -1,5 +1,6 @@
 //! A store on a Redis of its own, one order, and attempts that go by letters.
 
+use crate::support::PATIENCE;
 use crate::support::redis::Redis;
 use onceward::model::event::Event;
 use onceward::model::identity::{AttemptId, AttemptIds, Order, Partition};
@@ -11,7 +12,7 @@ use onceward::model::token::{Token, TokenFor};
 use onceward::store::callbacks::{Accept, Acknowledged, Arrival, Dropped};
 use onceward::store::cancel::{Cancel, CancelAsk};
 use onceward::store::conclude::Conclude;
-use onceward::store::link::Link;
+use onceward::store::link::{Link, Mode, Place, Source};
 use onceward::store::orders::{
     Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
 };
@@ -61,7 +62,13 @@ impl Bench {
     }
 
     pub fn on(redis: Redis) -> Bench {
-        let store = Arc::new(store(&redis, |_| {}));
+        let url = redis.url();
+        Bench::through(redis, &url)
+    }
+
+    /// Likewise, its store connected by another URL.
+    pub fn through(redis: Redis, url: &str) -> Bench {
+        let store = Arc::new(store_at(place(Mode::Standalone, url), |_| {}));
         Bench {
             redis,
             store,
@@ -493,9 +500,11 @@ impl<'a> Ask<'a> {
 
 /// A store with a connection of its own, its settings changed by `change`.
 pub fn store(redis: &Redis, change: impl FnOnce(&mut Config)) -> Store {
+    store_at(place(Mode::Standalone, &redis.url()), change)
+}
+
+pub fn store_at(place: Arc<Place>, change: impl FnOnce(&mut Config)) -> Store {
     let mut config = Config {
-        url: redis.url(),
-        timeout: crate::support::PATIENCE,
         namespace: NAMESPACE.into(),
         wait_replicas: 0,
         wait_timeout: Duration::from_millis(10),
@@ -503,9 +512,14 @@ pub fn store(redis: &Redis, change: impl FnOnce(&mut Config)) -> Store {
         secrets: Arc::new(Secrets::none()),
     };
     change(&mut config);
-    let client = redis::Client::open(config.url.as_str()).unwrap();
-    let link = Arc::new(Link::new(client, config.timeout));
-    Store::new(config, link, StoreMetrics::new(&mut Registry::default())).unwrap()
+    let link = Arc::new(Link::new(place, PATIENCE));
+    Store::new(config, link, StoreMetrics::new(&mut Registry::default()))
+}
+
+/// Where those URLs point.
+pub fn place(mode: Mode, urls: &str) -> Arc<Place> {
+    let source = Source { mode, urls: urls.into(), urls_file: None, ca_file: None, identity: None };
+    Arc::new(Place::new(source).unwrap())
 }
 
 pub fn order(key: &str) -> Order {

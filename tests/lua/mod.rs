@@ -1,7 +1,7 @@
 //! The scripts, each through its typed function and a real Redis.
 
 mod abandon;
-mod bench;
+pub mod bench;
 mod callback;
 mod cancel;
 mod claim;
@@ -20,4 +20,4 @@ mod schedule;
 mod settle;
 mod survey;
 mod token;
-mod tour;
+pub mod tour;

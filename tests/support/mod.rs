@@ -1,6 +1,7 @@
 //! Real parts, spawned, private, ended by their own process ids: a redis-server, a scripted
 //! payment service over sockets, sidecars, a client that speaks raw HTTP.
 
+pub mod certificates;
 pub mod client;
 pub mod openmetrics;
 pub mod redis;

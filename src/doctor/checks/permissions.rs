@@ -19,7 +19,6 @@ fn needed<'a>(key: &'a str, channel: &'a str) -> Vec<(&'static str, Vec<&'a str>
         ("INFO", vec!["INFO", "server"]),
         ("EVAL", vec!["EVAL", SCRIPT, "1", key]),
         ("EVALSHA", vec!["EVALSHA", NO_SUCH_DIGEST, "1", key]),
-        ("SCRIPT LOAD", vec!["SCRIPT", "LOAD", SCRIPT]),
         ("SET", vec!["SET", key, "1", "NX", "PX", "0"]),
         ("GET", vec!["GET", key]),
         ("DEL", vec!["DEL", key]),
@@ -54,6 +53,7 @@ fn needed<'a>(key: &'a str, channel: &'a str) -> Vec<(&'static str, Vec<&'a str>
         ("PUBLISH", vec!["PUBLISH", channel, "1"]),
         ("SUBSCRIBE", vec!["SUBSCRIBE", channel]),
         ("WAIT", vec!["WAIT", "0", "1"]),
+        ("UNWATCH", vec!["UNWATCH"]),
         ("SCAN", vec!["SCAN", "0", "MATCH", key, "COUNT", "1"]),
     ]
 }

@@ -1,0 +1,203 @@
+//! One multiplexed connection to one server that heals itself.
+//!
+//! A command shares the connection with every other command of its thread: no checkout, no lock
+//! held while waiting. What this file adds to the library's connection is the truth about failure:
+//! whether a command was sent at all. It never sends a command twice.
+
+use super::confirm::{Confirm, Confirming};
+use super::place::Place;
+use crate::store::error::StoreError;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, RedisError, Value};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After a failed attempt to connect, others fail at once for this long instead of queueing up.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// So many commands in a row without an answer, and the connection is given up.
+const SILENT_COMMANDS: u32 = 3;
+
+/// Error words that say this connection is of no more use: its server writes no longer (behind a
+/// name that points to the primary, the next connection finds the new one), or wants a login.
+const USELESS: [&str; 4] = ["READONLY", "MASTERDOWN", "NOAUTH", "WRONGPASS"];
+
+/// A connection to one Redis server.
+pub(super) struct Node {
+    place: Arc<Place>,
+    timeout: Duration,
+    slot: Mutex<Slot>,
+    connecting: tokio::sync::Mutex<()>,
+    confirming: Confirming,
+}
+
+#[derive(Default)]
+struct Slot {
+    connection: Option<MultiplexedConnection>,
+    /// Counts connections, so that a late failure of an old one does not drop its successor.
+    generation: u64,
+    silent: u32,
+    failed: Option<(Instant, StoreError)>,
+}
+
+impl Node {
+    /// A node that connects on its first command, taking `timeout` for it at the most.
+    pub(super) fn new(place: Arc<Place>, timeout: Duration) -> Node {
+        Node {
+            place,
+            timeout,
+            slot: Mutex::default(),
+            connecting: tokio::sync::Mutex::new(()),
+            confirming: Confirming::default(),
+        }
+    }
+
+    /// Sends one command and waits for its answer until `deadline`; an error of Redis' is an
+    /// answer.
+    pub(super) async fn send(
+        &self,
+        command: &Cmd,
+        deadline: tokio::time::Instant,
+    ) -> Result<Value, StoreError> {
+        let (mut connection, generation) = match self.standing() {
+            Some(standing) => standing,
+            None => tokio::time::timeout_at(deadline, self.connect())
+                .await
+                .map_err(|_| StoreError::Unreached("connecting took too long".into()))??,
+        };
+        match tokio::time::timeout_at(deadline, connection.send_packed_command(command)).await {
+            Ok(Ok(value)) => {
+                self.heard(generation, &value);
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                if error.is_unrecoverable_error() || error.is_io_error() {
+                    self.drop_connection(generation);
+                }
+                Err(error.into())
+            }
+            Err(_) => {
+                self.unheard(generation);
+                Err(StoreError::Lost(format!("none within {:?}", self.timeout)))
+            }
+        }
+    }
+
+    /// Likewise on a connection of its own, on which replicas then confirm what was promised.
+    pub(super) async fn send_confirmed(
+        &self,
+        command: &Cmd,
+        confirm: &Confirm,
+        deadline: tokio::time::Instant,
+    ) -> Result<Value, StoreError> {
+        let client = || self.client();
+        let sent = self.confirming.send(client, command, confirm, self.timeout);
+        tokio::time::timeout_at(deadline, sent)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Lost("replicas took too long".into())))
+    }
+
+    /// A connection that hears what is published.
+    pub(super) async fn subscription(&self) -> Result<redis::aio::PubSub, StoreError> {
+        tokio::time::timeout(self.timeout, self.client()?.get_async_pubsub())
+            .await
+            .map_err(|_| StoreError::Unreached("connecting took too long".into()))?
+            .map_err(|error| unreached(&error))
+    }
+
+    /// How one connects to it, as its files have it now.
+    pub(super) fn info(&self) -> Result<ConnectionInfo, StoreError> {
+        let servers = self.place.servers();
+        let info = servers.listed.first().cloned();
+        info.ok_or_else(|| StoreError::Unreached("no server is named".into()))
+    }
+
+    fn client(&self) -> Result<Client, StoreError> {
+        Client::open(self.info()?).map_err(|error| unreached(&error))
+    }
+
+    fn standing(&self) -> Option<(MultiplexedConnection, u64)> {
+        let slot = self.slot();
+        slot.connection.clone().map(|connection| (connection, slot.generation))
+    }
+
+    async fn connect(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
+        let _only_one = self.connecting.lock().await;
+        if let Some(standing) = self.standing() {
+            return Ok(standing);
+        }
+        if let Some((when, error)) = &self.slot().failed
+            && when.elapsed() < RECONNECT_PAUSE
+        {
+            return Err(error.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(None);
+        let made = match self.client() {
+            Ok(client) => client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .map_err(|error| unreached(&error)),
+            Err(error) => Err(error),
+        };
+        let mut slot = self.slot();
+        match made {
+            Ok(connection) => {
+                slot.generation += 1;
+                slot.silent = 0;
+                slot.failed = None;
+                slot.connection = Some(connection.clone());
+                Ok((connection, slot.generation))
+            }
+            Err(error) => {
+                slot.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn heard(&self, generation: u64, value: &Value) {
+        let useless = useless(value);
+        let mut slot = self.slot();
+        if slot.generation == generation {
+            slot.silent = 0;
+            if useless {
+                slot.connection = None;
+            }
+        }
+    }
+
+    fn unheard(&self, generation: u64) {
+        let mut slot = self.slot();
+        slot.silent += 1;
+        if slot.generation == generation && slot.silent >= SILENT_COMMANDS {
+            slot.connection = None;
+        }
+    }
+
+    fn drop_connection(&self, generation: u64) {
+        let mut slot = self.slot();
+        if slot.generation == generation {
+            slot.connection = None;
+        }
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an answer says that its connection is of no more use.
+pub(super) fn useless(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if USELESS.contains(&error.code()))
+}
+
+/// Why there is no connection: only the system's own words, for Redis may quote a password it does
+/// not like.
+pub(super) fn unreached(error: &RedisError) -> StoreError {
+    StoreError::Unreached(match error.is_io_error() {
+        true => error.to_string(),
+        false => error.category().to_owned(),
+    })
+}

@@ -1,0 +1,4 @@
+//! Redis beyond one plain node.
+
+mod login;
+mod tls;
