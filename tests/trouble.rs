@@ -238,7 +238,7 @@ fn an_order_being_cancelled_is_not_forgotten_without_an_alarm() {
     until("somebody is called", || {
         onceward.metric(r#"onceward_alarms_total{kind="cancelling-expiring"}"#) >= 1.0
     });
-    assert!(onceward.log().contains("is about to be forgotten"));
+    until("it is told", || onceward.log().contains("is about to be forgotten"));
     // And what was forgotten is not counted for ever.
     until("it is gone", || {
         redis.command(&["KEYS", "*"]).is_empty()
