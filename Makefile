@@ -12,7 +12,7 @@ LOCKED := --locked
 TEST_THREADS := 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test model lint size clean
+.PHONY: help setup build demo test model bench lint size clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ test: setup ## run every test, against a real redis-server
 
 model: setup ## hold the scripts to the model of an order for 100,000 random sequences
 	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture
+
+# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date.
+bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
+	@scripts/setup-bench
+	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check

@@ -1,0 +1,119 @@
+//! Who is measured, side by side: nobody, nginx, nginx with Lua, Onceward.
+
+use crate::process::Process;
+use crate::redis::Redis;
+use crate::upstream::Upstream;
+use crate::{BenchError, free_port, until};
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+/// The kinds of contenders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// No proxy: the payment service itself.
+    Direct,
+    /// nginx, passing on.
+    Nginx,
+    /// nginx with the job written by hand in Lua.
+    NginxLua,
+    /// Onceward as it comes.
+    Onceward,
+    /// Onceward, asking Redis for every duplicate.
+    OncewardThroughRedis,
+}
+
+impl Kind {
+    /// What it is called in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Direct => "no proxy",
+            Kind::Nginx => "nginx, plain proxy",
+            Kind::NginxLua => "nginx + Lua + Redis",
+            Kind::Onceward => "Onceward",
+            Kind::OncewardThroughRedis => "Onceward, LOCAL_CACHE=0",
+        }
+    }
+
+    /// Whether it is somebody else's and may be missing here.
+    pub(crate) fn is_peer(self) -> bool {
+        matches!(self, Kind::Nginx | Kind::NginxLua)
+    }
+}
+
+/// One that runs.
+pub(crate) struct Contender {
+    /// Where it takes requests.
+    pub(crate) address: SocketAddr,
+    /// Its process; none where there is no proxy.
+    pub(crate) process: Option<Process>,
+}
+
+/// What all contenders stand between.
+pub(crate) struct Place<'a> {
+    /// The bench's temporary folder.
+    pub(crate) folder: &'a Path,
+    /// The payment service.
+    pub(crate) upstream: &'a Upstream,
+    /// Redis.
+    pub(crate) redis: &'a Redis,
+}
+
+impl Contender {
+    /// Starts one and waits until it takes connections.
+    ///
+    /// # Errors
+    /// Why it cannot be measured: it is not installed, or does not start.
+    pub(crate) fn start(kind: Kind, place: &Place<'_>) -> Result<Contender, BenchError> {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let mut command = match kind {
+            Kind::Direct => {
+                return Ok(Contender { address: place.upstream.address, process: None });
+            }
+            Kind::Nginx => nginx("plain.conf", address, place)?,
+            Kind::NginxLua => nginx("lua.conf", address, place)?,
+            Kind::Onceward => onceward(address, place)?,
+            Kind::OncewardThroughRedis => {
+                let mut command = onceward(address, place)?;
+                command.env("ONCEWARD_LOCAL_CACHE", "0");
+                command
+            }
+        };
+        let mut process = Process::start(&mut command)?;
+        until("it takes connections", || match process.runs() {
+            true => TcpStream::connect(address).ok().map(drop),
+            false => None,
+        })?;
+        Ok(Contender { address, process: Some(process) })
+    }
+}
+
+/// Onceward with nothing set but where things are.
+fn onceward(address: SocketAddr, place: &Place<'_>) -> Result<Command, BenchError> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
+    command
+        .env_clear()
+        .env("ONCEWARD_LISTEN", address.to_string())
+        .env("ONCEWARD_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()?))
+        .env("ONCEWARD_UPSTREAM", format!("http://{}", place.upstream.address))
+        .env("ONCEWARD_REDIS_URL", place.redis.url());
+    Ok(command)
+}
+
+/// nginx with one of the configurations in `peers/`, its places filled in.
+fn nginx(file: &str, address: SocketAddr, place: &Place<'_>) -> Result<Command, BenchError> {
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
+    let text = fs::read_to_string(format!("{peers}/{file}"))?
+        .replace("@FOLDER@", &place.folder.display().to_string())
+        .replace("@LISTEN@", &address.to_string())
+        .replace("@UPSTREAM@", &place.upstream.address.to_string())
+        .replace("@REDIS@", &place.redis.port.to_string())
+        .replace("@PEERS@", peers)
+        .replace("@MODULES@", "/usr/lib/nginx/modules");
+    let filled = place.folder.join(file);
+    fs::write(&filled, text)?;
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(place.folder).arg("-c").arg(&filled);
+    Ok(command)
+}

@@ -1,0 +1,63 @@
+//! A redis-server of the bench's own, and what it says of itself.
+
+use crate::process::Process;
+use crate::{BenchError, free_port, until};
+use redis::{Client, Connection, FromRedisValue};
+use std::path::Path;
+use std::process::Command;
+
+/// A running redis-server.
+pub(crate) struct Redis {
+    /// Its process.
+    pub(crate) process: Process,
+    /// Its port on loopback.
+    pub(crate) port: u16,
+    connection: Connection,
+}
+
+impl Redis {
+    /// Starts one that keeps nothing on disk: the bench measures CPU, not disks.
+    pub(crate) fn start(folder: &Path) -> Result<Redis, BenchError> {
+        let port = free_port()?;
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]);
+        command.arg("--dir").arg(folder);
+        let process = Process::start(&mut command)?;
+        let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
+        let connection = until("redis-server answers", || client.get_connection().ok())?;
+        Ok(Redis { process, port, connection })
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Sends one command.
+    pub(crate) fn command<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, BenchError> {
+        let mut command = redis::cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(word);
+        }
+        Ok(command.query(&mut self.connection)?)
+    }
+
+    /// Forgets every record and count; scripts stay.
+    pub(crate) fn clear(&mut self) -> Result<(), BenchError> {
+        self.command::<()>(&["FLUSHALL"])?;
+        self.command::<()>(&["CONFIG", "RESETSTAT"])
+    }
+
+    /// Scripts that were run since the last `clear`: what both contenders send per request. What a
+    /// script calls inside is not a command of its own here.
+    pub(crate) fn scripts(&mut self) -> Result<u64, BenchError> {
+        let stats: String = self.command(&["INFO", "commandstats"])?;
+        let calls = |name: &str| {
+            let head = format!("cmdstat_{name}:calls=");
+            let rest = stats.lines().find_map(|line| line.strip_prefix(&head))?;
+            rest.split(',').next()?.parse::<u64>().ok()
+        };
+        Ok(["evalsha", "eval"].into_iter().filter_map(calls).sum())
+    }
+}
