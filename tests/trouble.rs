@@ -84,7 +84,9 @@ fn redis_read_only_and_promoted() {
 
 #[test]
 fn redis_restarted_between_two_payments_is_not_noticed() {
-    let (mut redis, upstream) = (Redis::start_with(&["--appendonly", "yes"]), Upstream::start());
+    // With `everysec` Redis may answer before it writes, while an fsync is under way.
+    let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let upstream = Upstream::start();
     let onceward = build(&redis, &upstream).start();
     let first = Call::pay("1").send(onceward.address);
     redis.restart();
