@@ -144,6 +144,7 @@ pub fn run(
             store: store.clone(),
             registry: Arc::new(registry),
             draining: stop.clone(),
+            leaving: CancellationToken::new(),
             guard: shared.guard_metrics.clone(),
             metrics: resolve_metrics,
             hints: shared.hints.clone(),

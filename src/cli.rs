@@ -1,6 +1,6 @@
-//! The commands: serve, check, doctor, order, dev.
+//! The commands: serve, check, doctor, order, health, leave, dev.
 
-use crate::config::{Config, Problems, Process};
+use crate::config::{AdminPlane, Config, Problems, Process};
 use crate::doctor::{self, Patient, Report};
 use crate::store::link::Link;
 use crate::{app, dev, operate, telemetry};
@@ -38,6 +38,11 @@ enum Command {
     /// Show, cancel, resolve or release one order, through the admin plane at ADMIN_LISTEN
     #[command(subcommand)]
     Order(operate::Act),
+    /// Ask a running sidecar how it is; exit 0 or 1. For container runtimes
+    Health(operate::Health),
+    /// Have a running sidecar say that it is not ready any more, while it serves as before; until
+    /// its process ends. For a container's preStop
+    Leave(operate::Leave),
     /// Run everything on this machine: a private redis-server, the sandbox payment service, the
     /// sidecar on 127.0.0.1:1234
     Dev,
@@ -59,7 +64,9 @@ pub fn main() -> ExitCode {
         Command::Serve => configured(serve),
         Command::Check => configured(check),
         Command::Doctor => configured(doctor),
-        Command::Order(act) => configured(|config| operate::main(&config, act)),
+        Command::Order(act) => asking(|plane| operate::order(&plane, act)),
+        Command::Health(health) => asking(|plane| operate::health(&plane, &health)),
+        Command::Leave(leave) => asking(|plane| operate::leave(&plane, &leave)),
         Command::Dev => dev::main(),
         Command::Sandbox(arguments) => dev::sandbox(arguments),
     }
@@ -67,16 +74,21 @@ pub fn main() -> ExitCode {
 
 /// Runs a command that needs a good configuration.
 fn configured(command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match Config::load(&Process) {
-        Ok(config) => command(config),
-        Err(Problems(problems)) => {
-            eprintln!("onceward: the configuration has {} problem(s):", problems.len());
-            for problem in problems {
-                eprintln!("  {problem}");
-            }
-            ExitCode::from(USAGE)
-        }
+    Config::load(&Process).map_or_else(refuse, command)
+}
+
+/// Runs a command that only asks a running sidecar.
+fn asking(command: impl FnOnce(AdminPlane) -> ExitCode) -> ExitCode {
+    Config::admin_plane(&Process).map_or_else(refuse, command)
+}
+
+/// Tells every problem of the configuration.
+fn refuse(Problems(problems): Problems) -> ExitCode {
+    eprintln!("onceward: the configuration has {} problem(s):", problems.len());
+    for problem in problems {
+        eprintln!("  {problem}");
     }
+    ExitCode::from(USAGE)
 }
 
 fn serve(config: Config) -> ExitCode {

@@ -1,20 +1,16 @@
-//! `onceward order`: an operator's view of one order, through the admin plane of a running sidecar.
+//! Commands that ask the admin plane of a running sidecar: `onceward order`, an operator's view of
+//! one order; `onceward health` and `onceward leave`, what a container runtime asks.
 
-use crate::config::Config;
-use crate::payload::Payload;
-use crate::upstream::{self, Upstream};
-use bytes::Bytes;
+mod ask;
+
+use crate::config::AdminPlane;
+use ask::ask;
 use clap::{Args, Subcommand};
-use http_body_util::BodyExt;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// How long the admin plane may take.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What to do about which order.
 #[derive(Subcommand)]
@@ -58,9 +54,25 @@ pub struct Reasoned {
     why: Option<String>,
 }
 
+/// What a container runtime wants to know.
+#[derive(Args)]
+pub struct Health {
+    /// Whether payments can be taken, and not only whether the process is alive
+    #[arg(long)]
+    ready: bool,
+}
+
+/// How a sidecar is taken out of service.
+#[derive(Args)]
+pub struct Leave {
+    /// How long to wait then, for callers to learn to go elsewhere
+    #[arg(long = "for", default_value = "0s", value_parser = humantime::parse_duration)]
+    wait: Duration,
+}
+
 /// Does it: 0 when it is done, 1 when it could not be, 64 where the admin plane refuses the
 /// question itself.
-pub fn main(config: &Config, act: Act) -> ExitCode {
+pub fn order(plane: &AdminPlane, act: Act) -> ExitCode {
     let (which, verb, wish) = match act {
         Act::Show(which) => (which, None, Value::Null),
         Act::Cancel(Reasoned { which, why }) => (which, Some("cancel"), json!({"why": why})),
@@ -69,32 +81,6 @@ pub fn main(config: &Config, act: Act) -> ExitCode {
             (which, Some("resolve"), json!({"state": state, "why": why}))
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(ask(config, &which, verb, &wish)));
-    match asked {
-        Ok((status, document)) if status.is_success() => {
-            println!("{document}");
-            ExitCode::SUCCESS
-        }
-        Ok((status, document)) => {
-            eprintln!("onceward: {} answered {status}:\n{document}", config.admin_listen);
-            ExitCode::from(if status == StatusCode::BAD_REQUEST { 64 } else { 1 })
-        }
-        Err(error) => {
-            eprintln!("onceward: the admin plane at {}: {error}", config.admin_listen);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn ask(
-    config: &Config,
-    which: &Which,
-    verb: Option<&str>,
-    wish: &Value,
-) -> Result<(StatusCode, String), String> {
     let text = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let verb_part = verb.map(|verb| format!("/{verb}")).unwrap_or_default();
     let target = format!(
@@ -103,32 +89,41 @@ async fn ask(
         text(&which.key),
         text(&which.scope)
     );
-    let body = if verb.is_some() { Bytes::from(wish.to_string()) } else { Bytes::new() };
-    let mut request = Request::new(Payload::Full(body));
-    if verb.is_some() {
-        *request.method_mut() = Method::POST;
+    match verb {
+        None => told(plane, ask(plane, Method::GET, &target, String::new())),
+        Some(_) => told(plane, ask(plane, Method::POST, &target, wish.to_string())),
     }
-    *request.uri_mut() = target.parse().map_err(|_| "no such place")?;
-    let authority = config.admin_listen.to_string();
-    let host = HeaderValue::from_str(&authority).map_err(|_| "no such host")?;
-    request.headers_mut().insert(HOST, host);
-    if let Some(token) = &config.admin_token {
-        let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
-        let bearer = bearer.map_err(|_| "ADMIN_TOKEN cannot stand in a header")?;
-        request.headers_mut().insert(AUTHORIZATION, bearer);
+}
+
+/// 0 when the sidecar is alive, or ready; 1 when it is not, or does not answer.
+pub fn health(plane: &AdminPlane, health: &Health) -> ExitCode {
+    let target = if health.ready { "/readyz" } else { "/livez" };
+    told(plane, ask(plane, Method::GET, target, String::new()))
+}
+
+/// Has the sidecar tell that it is not ready any more, though it serves as before, and waits. What
+/// it could not do is told, but it waits all the same: callers leave a pod that is deleted without
+/// its help too, if they are given the time.
+pub fn leave(plane: &AdminPlane, leave: &Leave) -> ExitCode {
+    let left = told(plane, ask(plane, Method::POST, "/admin/leave", String::new()));
+    std::thread::sleep(leave.wait);
+    left
+}
+
+/// Prints what the admin plane said.
+fn told(plane: &AdminPlane, asked: Result<(StatusCode, String), String>) -> ExitCode {
+    match asked {
+        Ok((status, document)) if status.is_success() => {
+            println!("{}", document.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok((status, document)) => {
+            eprintln!("onceward: {} answered {status}:\n{document}", plane.address);
+            ExitCode::from(if status == StatusCode::BAD_REQUEST { 64 } else { 1 })
+        }
+        Err(error) => {
+            eprintln!("onceward: the admin plane at {}: {error}", plane.address);
+            ExitCode::FAILURE
+        }
     }
-    let admin = Upstream::new(upstream::Config { authority, connect_timeout: PATIENCE });
-    let asking = async {
-        let sent = admin.send(request, tokio::time::sleep(PATIENCE), || true).await;
-        let (response, _connection) = sent.map_err(|error| error.to_string())?.into_parts();
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-        Ok::<_, String>((status, body.to_bytes()))
-    };
-    let (status, body) =
-        tokio::time::timeout(PATIENCE, asking).await.map_err(|_| "no answer in time")??;
-    let document = serde_json::from_slice::<Value>(&body)
-        .ok()
-        .and_then(|document| serde_json::to_string_pretty(&document).ok());
-    Ok((status, document.unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned())))
 }

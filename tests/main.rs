@@ -21,5 +21,6 @@ mod operating;
 mod orders;
 mod proxy;
 mod resolve;
+mod runtime;
 mod tokens;
 mod trouble;

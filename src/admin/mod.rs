@@ -11,6 +11,7 @@
 //! | `POST /admin/orders/{route}/{key}/cancel?scope=` `{"why"?}` | a tombstone where nothing was sent, else `cancelling` |
 //! | `POST /admin/orders/{route}/{key}/resolve?scope=` `{"state", "why"?}` | an order of unknown outcome ended so |
 //! | `POST /admin/orders/{route}/{key}/release?scope=` `{"why"?}` | an order of unknown outcome may run again |
+//! | `POST /admin/leave` | not ready from now on, though it serves as before; until the process ends |
 //!
 //! The first three are open. The rest needs the bearer token; where none is configured, it answers
 //! loopback only.
@@ -55,6 +56,8 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// Cancelled once the data plane drains.
     pub draining: CancellationToken,
+    /// Cancelled once somebody asked us to leave: callers are to go elsewhere, and served meanwhile.
+    pub leaving: CancellationToken,
     /// Counts permissions.
     pub guard: GuardMetrics,
     /// Counts what operators resolve.
@@ -89,6 +92,7 @@ impl Admin {
             let parts: Vec<&str> = rest.split('/').collect();
             return match (request.method(), parts.as_slice()) {
                 (&Method::GET, ["config"]) => Ok(self.show_config()),
+                (&Method::POST, ["leave"]) => Ok(self.leave()),
                 (&Method::GET, ["orders"]) => self.list_orders(&request).await,
                 (&Method::GET, ["orders", route, key]) => {
                     self.show_order(route, key, &request).await

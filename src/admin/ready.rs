@@ -1,4 +1,4 @@
-//! Whether payments can be taken, and why not.
+//! Whether payments can be taken, and why not; and how a sidecar leaves.
 
 use super::Admin;
 use crate::answer;
@@ -8,10 +8,20 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 impl Admin {
+    /// Not ready from now on. Nothing is refused yet: who was sent here before the word got round
+    /// is to be served.
+    pub(super) fn leave(&self) -> Response<Payload> {
+        tracing::info!("leaving: not ready any more");
+        self.leaving.cancel();
+        answer::json(StatusCode::OK, &json!({"leaving": true}))
+    }
+
     pub(super) async fn ready(&self) -> Response<Payload> {
         let mut reasons = Vec::new();
         if self.draining.is_cancelled() {
             reasons.push("draining".to_owned());
+        } else if self.leaving.is_cancelled() {
+            reasons.push("leaving".to_owned());
         }
         // Where every route would let payments through without Redis, its absence is no reason.
         let routes = self.routes.load();

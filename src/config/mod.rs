@@ -19,7 +19,7 @@ use crate::route::Routes;
 use crate::store::link::Place;
 use hyper::header::HeaderName;
 use read::Values;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,14 @@ pub struct Config {
     pub strangers: Vec<String>,
 }
 
+/// Where the admin plane of a sidecar is, and what it wants to be shown.
+pub struct AdminPlane {
+    /// ADMIN_LISTEN, by the loopback address where it is every address.
+    pub address: SocketAddr,
+    /// ADMIN_TOKEN.
+    pub token: Option<String>,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -88,6 +96,34 @@ impl Config {
         let config = assemble(&values, environment, routes, routes_file, &mut problems);
         match config {
             Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Reads no more than it takes to ask a running sidecar: one that keeps its last good routes
+    /// must be reachable while their file is bad.
+    ///
+    /// # Errors
+    /// The problems of these variables.
+    pub fn admin_plane(environment: &dyn Environment) -> Result<AdminPlane, Problems> {
+        let mut problems = Vec::new();
+        let values = Values::of_process(environment, &mut problems);
+        problems.retain(|problem| problem.at.starts_with("ONCEWARD_ADMIN_"));
+        let address = values.read("ADMIN_LISTEN", &mut problems, address);
+        let token = some(values.text(vars::var("ADMIN_TOKEN")));
+        match address {
+            Some(mut address) if problems.is_empty() => {
+                match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => {
+                        address.set_ip(Ipv4Addr::LOCALHOST.into());
+                    }
+                    IpAddr::V6(ip) if ip.is_unspecified() => {
+                        address.set_ip(Ipv6Addr::LOCALHOST.into());
+                    }
+                    _ => {}
+                }
+                Ok(AdminPlane { address, token })
+            }
             _ => Err(Problems(problems)),
         }
     }
