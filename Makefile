@@ -12,10 +12,10 @@ LOCKED := --locked
 TEST_THREADS := 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test model bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden model bench lint size clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what building and testing need: a C compiler, redis-server 7
 	@scripts/setup
@@ -28,8 +28,19 @@ demo: setup ## see the main job end to end in half a minute
 	@$(CARGO) build --quiet $(LOCKED) --bins --examples
 	@$(CARGO) run --quiet $(LOCKED) --example demo
 
-test: setup ## run every test, against a real redis-server
+test: setup ## run every test, against a real redis-server; then the charts', with the real Helm
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test $(LOCKED)
+	@scripts/setup charts
+	scripts/chart-test
+
+chart-test: setup ## lint, render and judge the charts; hold their variables to the code's
+	@scripts/setup charts
+	$(CARGO) test --quiet $(LOCKED) --test once chart::
+	scripts/chart-test
+
+chart-golden: setup ## write anew what the charts' scenarios render to
+	@scripts/setup charts
+	scripts/chart-test --write
 
 model: setup ## hold the scripts to the model of an order for 100,000 random sequences
 	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture

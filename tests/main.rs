@@ -11,6 +11,7 @@ mod beyond;
 mod buffer;
 mod callback;
 mod cancel;
+mod chart;
 mod dev;
 mod drift;
 mod flow;

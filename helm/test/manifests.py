@@ -1,0 +1,56 @@
+"""Whether Kubernetes would take what was rendered: its own schemas, in strict mode."""
+
+import kubernetes_validate
+import yaml
+
+# The oldest and the newest release a chart says it runs on.
+RELEASES = {"onceward-example": ["1.30.0", "1.37.0"], "onceward-injection": ["1.36.0", "1.37.0"]}
+
+
+def read(rendered):
+    return [document for document in yaml.safe_load_all(rendered) if document]
+
+
+def judge(manifests, chart):
+    problems = []
+    for manifest in manifests:
+        name = f"{manifest['kind']} {manifest['metadata']['name']}"
+        try:
+            for release in RELEASES[chart]:
+                kubernetes_validate.validate(manifest, release, strict=True)
+        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+            problems.append(f"{name}: {error.message}")
+    return problems + [problem for pod in pods(manifests) for problem in confined(pod)]
+
+
+def pods(manifests):
+    """The spec of every pod."""
+    return [m["spec"]["template"]["spec"] for m in manifests if m["kind"] == "Deployment"]
+
+
+def containers(pod):
+    return pod.get("initContainers", []) + pod["containers"]
+
+
+def confined(pod):
+    """What the pod security standard `restricted` would refuse, and what a volume is short of."""
+    problems = []
+    for container in containers(pod):
+        security = container.get("securityContext", {})
+        wanted = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        if security != wanted:
+            problems.append(f"{container['name']}: securityContext {security}")
+        mounts = container.get("volumeMounts", [])
+        mounted = {mount["name"] for mount in mounts}
+        there = {volume["name"] for volume in pod.get("volumes") or []}
+        if mounted - there:
+            problems.append(f"{container['name']}: no volume {mounted - there}")
+        if any("subPath" in mount for mount in mounts):
+            problems.append(f"{container['name']}: a subPath is never updated")
+    return problems
