@@ -6,6 +6,7 @@
 //! and the workers, so that neither a flood of payments nor a drain keeps anybody from asking how
 //! we are.
 
+use crate::admin::overview::Overview;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
 use crate::guard::{Guard, GuardMetrics, Hints, hints};
@@ -138,11 +139,16 @@ pub fn run(
                 () = draining => tracing::warn!("sending what was queued took too long to end"),
             }
         };
+        let registry = Arc::new(registry);
+        let overview = Arc::new(Overview::new(registry.clone()));
         let admin = Admin {
             config: config.clone(),
             routes: shared.routes.clone(),
             store: store.clone(),
-            registry: Arc::new(registry),
+            registry,
+            overview: overview.clone(),
+            examined: Arc::default(),
+            replica: shared.by.clone(),
             draining: stop.clone(),
             leaving: CancellationToken::new(),
             guard: shared.guard_metrics.clone(),
@@ -169,6 +175,7 @@ pub fn run(
             admin,
             listening,
             reloading,
+            overview.run(over.clone()),
             surveyor.run(over.clone()),
             resolver.run(told, over.clone()),
             ending

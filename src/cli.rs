@@ -1,8 +1,7 @@
 //! The commands: serve, check, doctor, order, health, leave, dev.
 
 use crate::config::{AdminPlane, Config, Problems, Process};
-use crate::doctor::{self, Patient, Report};
-use crate::store::link::Link;
+use crate::doctor;
 use crate::{app, dev, operate, telemetry};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -136,7 +135,7 @@ fn doctor(config: Config) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let report = runtime.block_on(examine(&config));
+            let report = runtime.block_on(doctor::every_server(&config));
             print!("{report}");
             if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
@@ -145,30 +144,6 @@ fn doctor(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Examines every server that is written to, one after the other.
-async fn examine(config: &Config) -> Report {
-    let link = Link::new(config.redis.clone(), config.redis_timeout);
-    let servers = match link.primaries().await {
-        Ok(servers) => servers,
-        Err(error) => return Report::without_server(&config.redis.to_string(), &error.to_string()),
-    };
-    let lock_ttl = config.routes.0.iter().map(|route| route.tuning.lock_ttl).min();
-    let mut report = Report::default();
-    for server in servers {
-        let patient = Patient {
-            server,
-            timeout: config.redis_timeout,
-            namespace: &config.namespace,
-            wait_replicas: config.redis_wait_replicas,
-            cluster_mode: false,
-            secret_set: config.secrets.is_keyed(),
-            lock_ttl: lock_ttl.unwrap_or_default(),
-        };
-        report.findings.extend(doctor::examine(patient).await.findings);
-    }
-    report
 }
 
 /// The first SIGTERM or SIGINT drains; a second one ends the process where it stands.

@@ -12,6 +12,7 @@ mod buffer;
 mod callback;
 mod cancel;
 mod chart;
+mod console;
 mod dev;
 mod drift;
 mod flow;

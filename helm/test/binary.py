@@ -10,7 +10,7 @@ from render import ROOT
 
 ONCEWARD = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/onceward"
 # What stands in the Secrets that a scenario names, by the end of their variable's name.
-SECRETS = {"REDIS_URL": "rediss://:word@redis:6379", "ADMIN_TOKEN": "token-of-a-test", "SECRET": "5" * 64}
+SECRETS = {"REDIS_URL": "rediss://:word@redis:6379", "ADMIN_TOKEN": "token-of-a-test", "ADMIN_READ_TOKEN": "another", "SECRET": "5" * 64}
 
 
 def judge(manifests):

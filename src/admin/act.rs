@@ -1,6 +1,7 @@
 //! What an operator does about an order: cancel, resolve, release. Each stands in its history.
 
 use super::Admin;
+use super::authorize::Asker;
 use super::orders::{away, bad, only, parameter};
 use crate::answer;
 use crate::answer::document;
@@ -28,9 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an order of a route that is no longer configured is kept once it ended.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
-/// Who did it, in the order's history.
-const BY: &str = "admin";
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
@@ -43,6 +41,7 @@ impl Admin {
     pub(super) async fn act(
         &self,
         (route, key, verb): (&str, &str, &str),
+        asker: &Asker,
         request: Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
         only(&request, &["scope"])?;
@@ -57,11 +56,14 @@ impl Admin {
         let keep = self.config.routes.0.iter().map(|route| route.tuning.unknown_ttl).max();
         let keep = keep.unwrap_or(KEEP);
         self.store.lapse(order.partition, &order.id, None, keep).await.map_err(|_| away())?;
-        tracing::warn!(order = %order.id, verb, why, "an operator acts on an order");
+        let by = asker.by();
+        let to = wish.state.as_deref().and_then(State::from_word);
+        tracing::warn!(order = %order.id, verb, ?to, why, %asker, "an operator acts on an order");
+        let word = (by.as_str(), why.as_str());
         match verb {
-            "cancel" => self.cancel(&order, &why).await?,
-            "resolve" => self.resolve(&order, &wish, &why).await?,
-            _ => self.release(&order, &why).await?,
+            "cancel" => self.cancel(&order, word).await?,
+            "resolve" => self.resolve(&order, to, word).await?,
+            _ => self.release(&order, word).await?,
         }
         let record = self.store.look(&order).await.map_err(|_| away())?.ok_or_else(absent)?;
         let status = match record.state {
@@ -71,7 +73,7 @@ impl Admin {
         Ok(answer::json(status, &document::for_operator(&record)))
     }
 
-    async fn cancel(&self, order: &Order, why: &str) -> Result<(), Problem> {
+    async fn cancel(&self, order: &Order, (by, why): (&str, &str)) -> Result<(), Problem> {
         let routes = self.routes.load();
         // A tombstone on a route that does not exist would refuse nothing.
         let Some(route) = routes.named(&order.route) else {
@@ -82,7 +84,7 @@ impl Admin {
             callers: None,
             confirm: route.cancel.is_some(),
             keep: route.tuning.cancel_ttl,
-            by: Some(BY),
+            by: Some(by),
             why,
         };
         match self.store.cancel(&ask).await.map_err(|_| away())? {
@@ -100,8 +102,13 @@ impl Admin {
         }
     }
 
-    async fn resolve(&self, order: &Order, wish: &Wish, why: &str) -> Result<(), Problem> {
-        let to = wish.state.as_deref().and_then(State::from_word).filter(|to| to.is_final());
+    async fn resolve(
+        &self,
+        order: &Order,
+        to: Option<State>,
+        (by, why): (&str, &str),
+    ) -> Result<(), Problem> {
+        let to = to.filter(|to| to.is_final());
         let to = to.ok_or_else(|| bad("state: expected succeeded, failed or cancelled."))?;
         let routes = self.routes.load();
         let tuning = routes.named(&order.route).map(|route| &route.tuning);
@@ -112,7 +119,7 @@ impl Admin {
         let turn = self.turns.next();
         let word = Word::IfTold;
         let resolution =
-            Resolution { order, turn: &turn, fence: None, to, keep, word, by: Some(BY), why };
+            Resolution { order, turn: &turn, fence: None, to, keep, word, by: Some(by), why };
         match self.store.resolve(&resolution).await.map_err(|_| away())? {
             Resolve::Resolved => {
                 self.metrics.resolution("operator");
@@ -131,10 +138,10 @@ impl Admin {
         }
     }
 
-    async fn release(&self, order: &Order, why: &str) -> Result<(), Problem> {
+    async fn release(&self, order: &Order, (by, why): (&str, &str)) -> Result<(), Problem> {
         let routes = self.routes.load();
         let keep = routes.named(&order.route).map_or(KEEP, |route| route.tuning.record_ttl);
-        match self.store.release(order, None, keep, Some(BY), why).await.map_err(|_| away())? {
+        match self.store.release(order, None, keep, Some(by), why).await.map_err(|_| away())? {
             Release::Released => {
                 self.guard.permitted_rerun();
                 Ok(())

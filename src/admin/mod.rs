@@ -5,21 +5,33 @@
 //! | `GET /livez` | 200 while the process runs; never asks Redis |
 //! | `GET /readyz` | 200, or 503 with the reasons |
 //! | `GET /metrics` | OpenMetrics |
+//! | `GET /admin/console` | what a page for people begins with: role, routes, names |
+//! | `GET /admin/overview` | how things stand, and samples of the last 15 minutes |
+//! | `GET /admin/overview/stream` | the same, then what is new, as server-sent events |
+//! | `GET /admin/posture` | what `onceward doctor` says, up to a minute old |
+//! | `GET /admin/attention/{unknown,cancelling,dead,alarms}?after=&limit=` | what needs a person, oldest first; `next` is the next `after` |
 //! | `GET /admin/config` | the effective configuration, secrets masked |
 //! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, about `limit` a page; `next` is the next cursor |
-//! | `GET /admin/orders/{route}/{key}?scope=` | one order with its history |
+//! | `GET /admin/orders/{route}/{key}?scope=&masked=` | one order with its history; `masked=true` without the secrets of its response |
 //! | `POST /admin/orders/{route}/{key}/cancel?scope=` `{"why"?}` | a tombstone where nothing was sent, else `cancelling` |
 //! | `POST /admin/orders/{route}/{key}/resolve?scope=` `{"state", "why"?}` | an order of unknown outcome ended so |
 //! | `POST /admin/orders/{route}/{key}/release?scope=` `{"why"?}` | an order of unknown outcome may run again |
 //! | `POST /admin/leave` | not ready from now on, though it serves as before; until the process ends |
 //!
-//! The first three are open. The rest needs the bearer token; where none is configured, it answers
-//! loopback only.
+//! Open are the first three. The rest needs the bearer token: the reader's for what
+//! is asked with GET, and then responses are always masked; the operator's for all of it. Where
+//! none is configured, it answers loopback only, and no other page's requests.
 
 mod act;
+mod attention;
 mod authorize;
+mod mask;
+mod nearby;
 mod orders;
+pub mod overview;
+mod posture;
 mod ready;
+mod watch;
 
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
@@ -34,6 +46,8 @@ use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use overview::Overview;
+use posture::Examined;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
@@ -54,6 +68,12 @@ pub struct Admin {
     pub store: Arc<Store>,
     /// What is counted.
     pub registry: Arc<Registry>,
+    /// How things stand and stood.
+    pub overview: Arc<Overview>,
+    /// What Redis was found to be like.
+    pub examined: Arc<Examined>,
+    /// How this replica signs what it writes.
+    pub replica: String,
     /// Cancelled once the data plane drains.
     pub draining: CancellationToken,
     /// Cancelled once somebody asked us to leave: callers are to go elsewhere, and served meanwhile.
@@ -88,21 +108,26 @@ impl Admin {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Payload>, Problem> {
         let path = request.uri().path();
         if let Some(rest) = path.strip_prefix("/admin/") {
-            self.authorize(&request)?;
+            let asker = self.authorize(&request)?;
             let parts: Vec<&str> = rest.split('/').collect();
             return match (request.method(), parts.as_slice()) {
                 (&Method::GET, ["config"]) => Ok(self.show_config()),
-                (&Method::POST, ["leave"]) => Ok(self.leave()),
-                (&Method::GET, ["orders"]) => self.list_orders(&request).await,
+                (&Method::POST, ["leave"]) => Ok(self.leave(&asker)),
+                (&Method::GET, ["console"]) => Ok(self.show_console(&asker)),
+                (&Method::GET, ["overview"]) => Ok(self.show_overview()),
+                (&Method::GET, ["overview", "stream"]) => self.stream_overview(),
+                (&Method::GET, ["posture"]) => Ok(self.posture().await),
+                (&Method::GET, ["attention", list]) => self.attention(list, &request).await,
+                (&Method::GET, ["orders"]) => self.list_orders(&asker, &request).await,
                 (&Method::GET, ["orders", route, key]) => {
-                    self.show_order(route, key, &request).await
+                    self.show_order(route, key, &asker, &request).await
                 }
                 (
                     &Method::POST,
                     ["orders", route, key, verb @ ("cancel" | "resolve" | "release")],
                 ) => {
                     let what = (route.to_string(), key.to_string(), verb.to_string());
-                    self.act((&what.0, &what.1, &what.2), request).await
+                    self.act((&what.0, &what.1, &what.2), &asker, request).await
                 }
                 _ => Err(nothing_here()),
             };

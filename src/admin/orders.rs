@@ -1,6 +1,8 @@
 //! Orders as an operator sees them.
 
 use super::Admin;
+use super::authorize::{Asker, Role};
+use super::mask;
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem};
@@ -9,6 +11,7 @@ use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
+use crate::store::record::Record;
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -21,6 +24,7 @@ const LONGEST_PAGE: u64 = 1000;
 impl Admin {
     pub(super) async fn list_orders(
         &self,
+        asker: &Asker,
         request: &Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
         only(request, &["state", "scope", "cursor", "limit"])?;
@@ -42,7 +46,7 @@ impl Admin {
             .orders
             .iter()
             .filter(|order| scope.as_ref().is_none_or(|scope| *scope == order.scope))
-            .map(document::for_operator)
+            .map(|order| shown(order, asker.role == Role::Reader))
             .collect();
         // Scanning ends where it began: there is no next page then.
         let next = (page.next != 0).then_some(page.next);
@@ -53,9 +57,15 @@ impl Admin {
         &self,
         route: &str,
         key: &str,
+        asker: &Asker,
         request: &Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
-        only(request, &["scope"])?;
+        only(request, &["scope", "masked"])?;
+        let masked = match parameter(request, "masked")?.as_deref() {
+            None | Some("false") => asker.role == Role::Reader,
+            Some("true") => true,
+            Some(_) => return Err(bad("masked: expected true or false.")),
+        };
         let absent = || Problem::new(Name::NotFound, "No such order.");
         let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
@@ -63,8 +73,26 @@ impl Admin {
         // Not only routes in force: an order may outlive its route's name.
         let order = Order::new(route.into(), &scope, key);
         let record = self.store.look(&order).await.map_err(|_| away())?.ok_or_else(absent)?;
-        Ok(answer::json(StatusCode::OK, &document::for_operator(&record)))
+        let mut document = shown(&record, masked);
+        if matches!(record.state, State::Unknown | State::Cancelling) {
+            let due = self.store.due_at(&order).await.map_err(|_| away())?;
+            document["next_ask_at"] = document::time(due);
+        }
+        let served = self.guard.duplicates.of(&order.id);
+        document["duplicates_here"] = json!({
+            "times": served.map_or(0, |served| served.times),
+            "last_at": document::time(served.map(|served| served.last)),
+        });
+        Ok(answer::json(StatusCode::OK, &document))
     }
+}
+
+fn shown(record: &Record, masked: bool) -> Value {
+    let mut document = document::for_operator(record);
+    if masked {
+        mask::document(&mut document);
+    }
+    document
 }
 
 /// Refuses parameters that mean nothing: a misspelt filter would show what was not asked for.
@@ -86,7 +114,7 @@ pub(super) fn parameter(
     Ok(value.filter(|value| !value.is_empty()))
 }
 
-fn number(request: &Request<Incoming>, name: &str) -> Result<Option<u64>, Problem> {
+pub(super) fn number(request: &Request<Incoming>, name: &str) -> Result<Option<u64>, Problem> {
     parameter(request, name)?
         .map(|text| text.parse().map_err(|_| bad(&format!("{name}: expected a whole number."))))
         .transpose()

@@ -1,6 +1,7 @@
 //! Whether payments can be taken, and why not; and how a sidecar leaves.
 
 use super::Admin;
+use super::authorize::Asker;
 use crate::answer;
 use crate::payload::Payload;
 use crate::route::RedisDown;
@@ -10,8 +11,8 @@ use serde_json::json;
 impl Admin {
     /// Not ready from now on. Nothing is refused yet: who was sent here before the word got round
     /// is to be served.
-    pub(super) fn leave(&self) -> Response<Payload> {
-        tracing::info!("leaving: not ready any more");
+    pub(super) fn leave(&self, asker: &Asker) -> Response<Payload> {
+        tracing::info!(%asker, "leaving: not ready any more");
         self.leaving.cancel();
         answer::json(StatusCode::OK, &json!({"leaving": true}))
     }

@@ -1,5 +1,6 @@
 //! The order document (contract, section 5).
 
+use crate::model::order::State;
 use crate::model::response::Kept;
 use crate::store::record::{Record, Transition};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -35,22 +36,48 @@ pub fn of(record: &Record) -> Value {
     document
 }
 
-/// An order as an operator sees it: with its scope and its history.
+/// An order as an operator sees it: with its scope, the id it goes by in log lines, how often
+/// upstream was asked about it, and its history.
 pub fn for_operator(record: &Record) -> Value {
     let mut document = of(record);
     document["scope"] = record.scope.as_str().into();
-    document["history"] = record.history.iter().map(transition).collect();
+    document["id"] = record.id.as_str().into();
+    document["asks"] = record.asks.into();
+    let fences = fences(record);
+    let lines = record.history.iter().zip(fences).map(|(line, fence)| transition(line, fence));
+    document["history"] = lines.collect();
     document
 }
 
-fn transition(line: &Transition) -> Value {
+fn transition(line: &Transition, fence: u64) -> Value {
     json!({
         "at": format_rfc3339_millis(line.at).to_string(),
         "from": line.from,
         "to": line.to,
         "by": line.by,
         "why": line.why,
+        "fence": fence,
     })
+}
+
+/// The fence in force after each line of the history: every claim raised it by one, and the last
+/// of them is the record's.
+fn fences(record: &Record) -> Vec<u64> {
+    let mut fence = record.fence;
+    let mut fences: Vec<u64> = record
+        .history
+        .iter()
+        .rev()
+        .map(|line| {
+            let after = fence;
+            if line.to == State::InFlight.word() {
+                fence = fence.saturating_sub(1);
+            }
+            after
+        })
+        .collect();
+    fences.reverse();
+    fences
 }
 
 /// A header that occurs once is a text, one that occurs more often a list of texts.

@@ -32,6 +32,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub admin_token: Option<String>,
+    pub admin_read_token: Option<String>,
     pub upstream: String,
     pub upstream_connect_timeout: Duration,
     /// For what is not protected; a route has its own.
@@ -150,6 +151,9 @@ fn assemble(
     let listen = values.read("LISTEN", problems, address);
     let admin_listen = values.read("ADMIN_LISTEN", problems, address);
     let admin_token = values.read("ADMIN_TOKEN", problems, |text| Ok(some(text)));
+    let admin_read_token = values.read("ADMIN_READ_TOKEN", problems, |text| {
+        read_token(text, values.text(vars::var("ADMIN_TOKEN")))
+    });
     let upstream = values.read("UPSTREAM", problems, upstream);
     let upstream_connect_timeout = values.read("UPSTREAM_CONNECT_TIMEOUT", problems, positive);
     // Its problems were told with the routes' defaults.
@@ -194,6 +198,7 @@ fn assemble(
         listen: listen?,
         admin_listen: admin_listen?,
         admin_token: admin_token?,
+        admin_read_token: admin_read_token?,
         upstream: upstream?,
         upstream_connect_timeout: upstream_connect_timeout?,
         upstream_timeout: upstream_timeout?,
@@ -280,6 +285,19 @@ pub fn mask_urls(urls: &str) -> String {
 
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A reader's token only means something beside an operator's, and unlike it.
+fn read_token(text: &str, admin_token: &str) -> Result<Option<String>, String> {
+    match some(text) {
+        Some(_) if admin_token.is_empty() => {
+            Err("needs ONCEWARD_ADMIN_TOKEN: without one, who may ask may also act".into())
+        }
+        Some(token) if token == admin_token => {
+            Err("must differ from ONCEWARD_ADMIN_TOKEN, or its bearers could act".into())
+        }
+        token => Ok(token),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -99,6 +99,17 @@ fn a_secret_is_never_in_a_problem_or_on_the_screen() {
 }
 
 #[test]
+fn a_token_to_look_stands_beside_one_to_act_and_differs_from_it() {
+    check_bad("ADMIN_READ_TOKEN", "look", "needs ONCEWARD_ADMIN_TOKEN");
+    let same = problems(&[("ADMIN_TOKEN", "s3cret"), ("ADMIN_READ_TOKEN", "s3cret")]);
+    assert!(same.len() == 1 && same[0].contains("must differ"), "{same:?}");
+    assert!(!same.concat().contains("s3cret"), "{same:?}");
+    let config = load(&[("ADMIN_TOKEN", "act"), ("ADMIN_READ_TOKEN", "look")]).unwrap();
+    assert_eq!(config.admin_read_token.as_deref(), Some("look"));
+    assert!(load(&[("ADMIN_TOKEN", "act")]).unwrap().admin_read_token.is_none());
+}
+
+#[test]
 fn a_route_overrides_the_variables_and_inherits_the_rest() {
     let routes = r#"[
         {"name": "pay", "path": "/order/pay", "methods": ["POST"], "kind": "order",

@@ -36,6 +36,7 @@ pub const VARS: &[Var] = &[
     process("LISTEN", "0.0.0.0:8080", "data plane"),
     process("ADMIN_LISTEN", "127.0.0.1:9090", "admin plane"),
     secret("ADMIN_TOKEN", "", "bearer token of `/admin/`; without it only loopback may ask"),
+    secret("ADMIN_READ_TOKEN", "", "a second token, for those who may look but not act"),
     process("UPSTREAM", "http://127.0.0.1:8081", "the payment service"),
     process("UPSTREAM_CONNECT_TIMEOUT", "1s", "how long a connection to it may take"),
     route("UPSTREAM_TIMEOUT", "30s", "how long it may take to answer"),

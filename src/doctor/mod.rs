@@ -9,6 +9,7 @@ mod checks;
 mod facts;
 mod link;
 mod report;
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use checks::{durability, memory, permissions, server, settings, timing};
 use facts::Facts;
 use link::Link;
 pub use report::{Finding, Report, Verdict};
+pub use servers::every_server;
 
 /// The server to examine, and the settings that decide what is enough.
 ///

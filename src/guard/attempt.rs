@@ -156,7 +156,7 @@ impl Guard {
         why: &'static str,
     ) -> State {
         let keep = held.payment.route.tuning.record_ttl;
-        self.metrics.held(held.since.elapsed());
+        self.metrics.held(&held.payment.route.name, held.since.elapsed());
         match self.store.abandon(&held.payment.order, held.attempt, token, keep, why).await {
             // Somebody noticed that the lease was gone, or the order moved on otherwise.
             Ok(Abandon::Refused(state)) => state,
@@ -179,7 +179,7 @@ impl Guard {
     /// no longer than one command may take. Then it gets the real answer marked `unknown`, and
     /// storing goes on for as long as the lease is ours.
     async fn settle(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> State {
-        self.metrics.held(held.since.elapsed());
+        self.metrics.held(&held.payment.route.name, held.since.elapsed());
         let patience = Instant::now() + self.redis_timeout;
         loop {
             if let Some(state) = self.try_settle(&held, &ending).await {
@@ -201,7 +201,7 @@ impl Guard {
                     return;
                 }
             }
-            guard.metrics.alarm("outcome-not-stored");
+            guard.metrics.alarm("outcome-not-stored", Some(&payment.order));
             tracing::error!(
                 order = %payment.order.id, fence, outcome = %ending.to,
                 "an outcome could not be stored while the lease held: the order becomes unknown"
@@ -248,7 +248,7 @@ impl Guard {
                 if ending.to == State::Succeeded
                     && matches!(state, State::Cancelled | State::Failed)
                 {
-                    self.metrics.succeeded_after(state);
+                    self.metrics.succeeded_after(&held.payment.order, state);
                     tracing::error!(
                         order = %held.payment.order.id, fence = held.fence,
                         "a {state} order was paid after all: pay it back"

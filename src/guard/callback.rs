@@ -165,7 +165,7 @@ impl Guard {
                 Accept::Repeat(Kept::Response(response)) => return Heard::Repeat(response),
                 Accept::Repeat(_) => return Heard::Refused(Refusal::ResponseNotStored),
                 Accept::Contradiction => {
-                    self.metrics.alarm("callback-contradiction");
+                    self.metrics.alarm("callback-contradiction", Some(&notice.event.order));
                     tracing::error!(
                         event = %notice.event.id, route = %notice.payment.route.name,
                         "a repeated callback says something else than the one that was acknowledged"
@@ -289,7 +289,7 @@ impl Guard {
             None => event.order.key.clone(),
             Some(Some(key)) => key,
             Some(None) => {
-                self.metrics.alarm("callback-names-no-order");
+                self.metrics.alarm("callback-names-no-order", Some(&event.order));
                 tracing::error!(event = %event.id, "Onceward-Settles names no order");
                 return Ok(());
             }
@@ -306,13 +306,13 @@ impl Guard {
             Conclude::Refused(end @ (State::Cancelled | State::Failed))
                 if settles.to == State::Succeeded =>
             {
-                self.metrics.succeeded_after(end);
+                self.metrics.succeeded_after(&order, end);
                 false
             }
             // It is not paid, one way or the other.
             Conclude::Refused(State::Cancelled | State::Cancelling) => true,
             Conclude::Refused(_) => {
-                self.metrics.alarm("callback-against-order");
+                self.metrics.alarm("callback-against-order", Some(&order));
                 false
             }
             Conclude::Already | Conclude::Absent => true,

@@ -1,6 +1,9 @@
 //! What the guard counts.
 
+use super::alarms::Alarms;
 use super::callback::CallbackMetrics;
+use super::duplicates::Duplicates;
+use crate::model::identity::Order;
 use crate::model::order::State;
 use crate::store::orders::{Renewal, Settle};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From a fast service to the default UPSTREAM_TIMEOUT and LOCK_TTL.
@@ -32,7 +36,7 @@ const ALARMS: [&str; 10] = [
 #[derive(Clone)]
 pub struct GuardMetrics {
     pub(super) upstream: Histogram,
-    lease_held: Histogram,
+    lease_held: Family<OfRoute, Histogram, fn() -> Histogram>,
     waiters: Gauge,
     renewals: Family<Result, Counter>,
     settled: Family<Settled, Counter>,
@@ -43,6 +47,15 @@ pub struct GuardMetrics {
     pub(super) bypassed: Counter,
     alarms: Family<Alarm, Counter>,
     pub(super) callbacks: CallbackMetrics,
+    /// Who got a stored answer of late.
+    pub duplicates: Arc<Duplicates>,
+    /// The latest alarms.
+    pub latest_alarms: Arc<Alarms>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRoute {
+    route: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,7 +87,7 @@ impl GuardMetrics {
     pub fn new(registry: &mut Registry) -> GuardMetrics {
         let metrics = GuardMetrics {
             upstream: Histogram::new(SECONDS),
-            lease_held: Histogram::new(SECONDS),
+            lease_held: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             waiters: Gauge::default(),
             renewals: Family::default(),
             settled: Family::default(),
@@ -85,6 +98,8 @@ impl GuardMetrics {
             bypassed: Counter::default(),
             alarms: Family::default(),
             callbacks: CallbackMetrics::new(registry),
+            duplicates: Arc::default(),
+            latest_alarms: Arc::default(),
         };
         registry.register_with_unit(
             "upstream_duration",
@@ -94,7 +109,7 @@ impl GuardMetrics {
         );
         registry.register_with_unit(
             "lease_held",
-            "Time an attempt held its lease; compare with LOCK_TTL",
+            "Time an attempt held its lease, by route; compare with its LOCK_TTL",
             Unit::Seconds,
             metrics.lease_held.clone(),
         );
@@ -169,8 +184,9 @@ impl GuardMetrics {
         Waiting(self.waiters.clone())
     }
 
-    pub(super) fn held(&self, held: Duration) {
-        self.lease_held.observe(held.as_secs_f64());
+    pub(super) fn held(&self, route: &Arc<str>, held: Duration) {
+        let route = route.clone();
+        self.lease_held.get_or_create(&OfRoute { route }).observe(held.as_secs_f64());
     }
 
     pub(super) fn renewed(&self, renewal: Option<&Renewal>) {
@@ -192,17 +208,18 @@ impl GuardMetrics {
         };
     }
 
-    /// Raises an alarm.
-    pub fn alarm(&self, kind: &'static str) {
+    /// Raises an alarm, about an order where one is known.
+    pub fn alarm(&self, kind: &'static str, order: Option<&Order>) {
         debug_assert!(ALARMS.contains(&kind), "{kind} is not listed");
+        self.latest_alarms.raise(kind, order);
         self.alarms.get_or_create(&Alarm { kind }).inc();
     }
 
     /// Raises the alarm where money moved for an order that ended otherwise.
-    pub(super) fn succeeded_after(&self, end: State) {
+    pub(super) fn succeeded_after(&self, order: &Order, end: State) {
         match end {
-            State::Cancelled => self.alarm("success-on-cancelled"),
-            State::Failed => self.alarm("success-on-failed"),
+            State::Cancelled => self.alarm("success-on-cancelled", Some(order)),
+            State::Failed => self.alarm("success-on-failed", Some(order)),
             _ => {}
         }
     }

@@ -16,9 +16,11 @@
 //! never the attempt. Nothing is sent before Redis acknowledged the claim (intent-first), and a
 //! claim whose answer was lost is taken back or left to lapse, never acted upon.
 
+pub mod alarms;
 mod attempt;
 mod buffer;
 pub mod callback;
+pub mod duplicates;
 mod exchange;
 mod hints;
 mod leftovers;
@@ -157,13 +159,13 @@ impl Guard {
                 .running
                 .spawn(self.clone().turn(payment.clone(), attempt.clone()).in_current_span());
             let found = match turn.await {
-                Ok(Turn::Over(answer)) => return answer,
+                Ok(Turn::Over(answer)) => return self.served(&payment, answer),
                 Ok(Turn::Wait(found)) => found,
                 // The task broke down: when in doubt whether something was sent, it was.
                 Err(_) => return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown),
             };
             if Instant::now() >= until {
-                return after_waiting(found);
+                return self.served(&payment, after_waiting(found));
             }
             match told {
                 // The order may have moved between the look and the wait: look once more, with the
@@ -176,6 +178,14 @@ impl Guard {
                 }
             }
         }
+    }
+
+    /// Remembers who got a stored answer, for those who look at the order later.
+    fn served(&self, payment: &Payment, answer: Answer) -> Answer {
+        if matches!(answer, Answer::Replay(..) | Answer::Document(_)) {
+            self.metrics.duplicates.served(&payment.order.id);
+        }
+        answer
     }
 
     /// Asks for the order and, when it is ours, runs the attempt to its end.

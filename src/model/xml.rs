@@ -133,7 +133,11 @@ fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), BadXml> {
     }
 }
 
-fn resolve(reference: &str) -> Result<char, BadXml> {
+/// The character a reference (what stands between `&` and `;`) means.
+///
+/// # Errors
+/// When it is none of the five predefined ones and names no character.
+pub fn resolve(reference: &str) -> Result<char, BadXml> {
     let number = match reference {
         "amp" => return Ok('&'),
         "lt" => return Ok('<'),

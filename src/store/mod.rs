@@ -3,6 +3,7 @@
 //! Every decision is one script and one typed function here. The store knows states, fences and
 //! leases; what an answer of the payment service means, it never learns.
 
+pub mod attention;
 pub mod callbacks;
 pub mod cancel;
 pub mod conclude;

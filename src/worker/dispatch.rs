@@ -277,7 +277,7 @@ impl Bench {
             Ok(DeadLetter::Dead) => {
                 metrics.dead.inc();
                 metrics.count("dead");
-                alarms.alarm("dead-letter");
+                alarms.alarm("dead-letter", None);
                 tracing::error!(order = entry.id, why, "a queued order could not be sent");
                 true
             }

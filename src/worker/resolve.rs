@@ -121,7 +121,7 @@ impl Resolver {
         // By Redis' own clock: since the order last moved it has been quiet.
         let now = record.updated.map_or_else(SystemTime::now, |updated| updated + quiet);
         if state == State::Cancelling {
-            self.last_call(&record, route.map(|route| &**route), now);
+            self.last_call((&order, &record), route.map(|route| &**route), now);
         }
         let Some(route) = route else {
             return Ok(());
@@ -144,15 +144,15 @@ impl Resolver {
     }
 
     /// Calls somebody when an order that upstream has not cancelled is about to be forgotten.
-    fn last_call(&self, seen: &Record, route: Option<&Route>, now: SystemTime) {
+    fn last_call(&self, (order, seen): (&Order, &Record), route: Option<&Route>, now: SystemTime) {
         // One of no known route has its turn every `HELD`: this is one of its last.
         let last =
             route.map_or(HELD * 2, |route| route.tuning.unknown_ttl.mul_f64(1.0 - LAST_CALL));
         let left = seen.expires.and_then(|expires| expires.duration_since(now).ok());
         if left.is_some_and(|left| left < last) {
-            self.guard.alarm("cancelling-expiring");
+            self.guard.alarm("cancelling-expiring", Some(order));
             tracing::error!(
-                order = seen.id,
+                order = %order.id,
                 "an order whose cancel was never confirmed is about to be forgotten: cancel it \
                  at the payment service, then resolve it"
             );
@@ -205,7 +205,7 @@ impl Resolver {
             Said::Meaning(Meaning::Succeeded, _) => {
                 let resolve = self.end(turn, State::Succeeded, Word::IfTold).await?;
                 if resolve == Resolve::Resolved {
-                    self.guard.alarm("not-cancellable");
+                    self.guard.alarm("not-cancellable", Some(turn.order));
                     tracing::error!(
                         order = %turn.order.id, fence = turn.fence,
                         "an order that was to be cancelled is paid and cannot be: pay it back"

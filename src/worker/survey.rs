@@ -156,7 +156,7 @@ impl Surveyor {
         }
         seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
         if survey.oldest_unknown.is_some_and(|age| age > self.keep.mul_f64(LAST_CALL)) {
-            self.guard.alarm("unknown-expiring");
+            self.guard.alarm("unknown-expiring", None);
             tracing::error!(
                 %partition,
                 "an order of unknown outcome is about to be forgotten: resolve it"
