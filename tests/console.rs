@@ -303,3 +303,83 @@ fn redis_is_examined_rarely_however_often_somebody_asks() {
     // Nobody else asks for it.
     assert_eq!(redis.calls("info"), 1);
 }
+
+/// The page's own folder: what is served must be what lies there.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin/console");
+
+/// Every file of the page, by where it is served, and its text.
+fn page_files() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(PAGE).expect("the page's folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let place = match name.as_str() {
+            "index.html" => "/console".to_owned(),
+            rust if rust.ends_with(".rs") => continue,
+            name => format!("/console/{name}"),
+        };
+        files.push((place, std::fs::read_to_string(path).expect("a text")));
+    }
+    files
+}
+
+#[test]
+fn the_page_is_open_and_may_do_nothing_but_ask_this_server() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = guarded(&redis, &upstream).start();
+    let files = page_files();
+    assert!(files.len() > 10);
+    for (place, text) in files {
+        let reply = get(&place, &onceward);
+        assert_eq!((reply.status, reply.text()), (200, text), "{place}");
+        let policy = reply.header("content-security-policy").expect("a policy");
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "connect-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ] {
+            assert!(policy.contains(rule), "{place}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        assert_eq!(Call::new("HEAD", &place).send(onceward.admin).status, 200);
+        assert_eq!(Call::post(&place).send(onceward.admin).status, 405);
+    }
+    for nothing in ["/console/", "/console/mod.rs", "/console/../mod.rs", "/console/nothing.js"] {
+        assert_eq!(get(nothing, &onceward).status, 404, "{nothing}");
+    }
+}
+
+#[test]
+fn the_page_holds_nothing_that_could_become_markup_or_come_from_elsewhere() {
+    for (place, text) in page_files() {
+        // What turns texts into markup or code, and what the policy would refuse anyway.
+        for word in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+            "javascript:",
+            "onclick=",
+            "onerror=",
+            "style=\"",
+            "localStorage",
+            "document.cookie",
+        ] {
+            assert!(!text.contains(word), "{place} holds {word}");
+        }
+        let elsewhere = text
+            .match_indices("://")
+            .map(|(at, _)| &text[at.saturating_sub(5)..(at + 20).min(text.len())])
+            .filter(|around| !around.contains("www.w3.org"));
+        assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<&str>::new(), "{place}");
+    }
+}

@@ -5,7 +5,8 @@
 //! | `GET /livez` | 200 while the process runs; never asks Redis |
 //! | `GET /readyz` | 200, or 503 with the reasons |
 //! | `GET /metrics` | OpenMetrics |
-//! | `GET /admin/console` | what a page for people begins with: role, routes, names |
+//! | `GET /console` | the page for people; it holds no data, what it shows it asks for below |
+//! | `GET /admin/console` | what that page begins with: role, routes, names |
 //! | `GET /admin/overview` | how things stand, and samples of the last 15 minutes |
 //! | `GET /admin/overview/stream` | the same, then what is new, as server-sent events |
 //! | `GET /admin/posture` | what `onceward doctor` says, up to a minute old |
@@ -18,13 +19,14 @@
 //! | `POST /admin/orders/{route}/{key}/release?scope=` `{"why"?}` | an order of unknown outcome may run again |
 //! | `POST /admin/leave` | not ready from now on, though it serves as before; until the process ends |
 //!
-//! Open are the first three. The rest needs the bearer token: the reader's for what
+//! Open are the first three and the page. The rest needs the bearer token: the reader's for what
 //! is asked with GET, and then responses are always masked; the operator's for all of it. Where
 //! none is configured, it answers loopback only, and no other page's requests.
 
 mod act;
 mod attention;
 mod authorize;
+mod console;
 mod mask;
 mod nearby;
 mod orders;
@@ -131,6 +133,9 @@ impl Admin {
                 }
                 _ => Err(nothing_here()),
             };
+        }
+        if let Some(file) = console::file(path) {
+            return console::serve(file, request.method());
         }
         match (request.method(), path) {
             (&Method::GET | &Method::HEAD, "/livez") => Ok(answer::text(StatusCode::OK, "ok\n")),

@@ -84,6 +84,7 @@ fn table(facts: &Facts) -> String {
     };
     line("sidecar", "send payments here", &facts.url);
     line("admin", "/readyz, /metrics, /admin/orders", &facts.admin);
+    line("console", "all of it to look at, in a browser", &format!("{}/console", facts.admin));
     match &facts.sandbox {
         Some(url) => line("sandbox", "the payment service behind the sidecar", url),
         None => line("upstream", "your payment service", &facts.upstream),
