@@ -9,6 +9,7 @@
 use crate::admin::overview::Overview;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
+use crate::fault::Faults;
 use crate::guard::{Guard, GuardMetrics, Hints, hints};
 use crate::http::trace::HttpMetrics;
 use crate::http::{self, Plane};
@@ -63,6 +64,7 @@ struct Shared {
     guard_metrics: GuardMetrics,
     http_metrics: HttpMetrics,
     hints: Hints,
+    faults: Faults,
     stop: CancellationToken,
 }
 
@@ -91,6 +93,7 @@ pub fn run(
         guard_metrics: GuardMetrics::new(&mut registry),
         http_metrics: HttpMetrics::new(&mut registry),
         hints,
+        faults: Faults::new(config.faults, &mut registry, stop.clone()),
         stop: stop.clone(),
         config,
     };
@@ -115,12 +118,13 @@ pub fn run(
         let resolver = Resolver {
             store: store.clone(),
             routes: shared.routes.clone(),
-            upstream: Upstream::new(shared.upstream()),
+            upstream: Upstream::new(shared.upstream()).with_faults(shared.faults.clone()),
             authority: config.upstream.clone(),
             turns: shared.attempts.clone(),
             metrics: resolve_metrics.clone(),
             guard: shared.guard_metrics.clone(),
             hints: shared.hints.clone(),
+            faults: shared.faults.clone(),
         };
         let dispatcher = Dispatcher {
             guard: Arc::new(shared.guard(shared.link())),
@@ -128,6 +132,7 @@ pub fn run(
             retry: config.queue_retry,
             metrics: dispatch_metrics,
             alarms: shared.guard_metrics.clone(),
+            faults: shared.faults.clone(),
         };
         let dispatching = async {
             let draining = async {
@@ -155,6 +160,7 @@ pub fn run(
             metrics: resolve_metrics,
             hints: shared.hints.clone(),
             turns: shared.attempts.clone(),
+            faults: shared.faults.clone(),
         };
         let over = CancellationToken::new();
         let limits = serve::Config { header_timeout: config.header_timeout };
@@ -204,14 +210,14 @@ impl Shared {
             by: self.by.clone(),
             secrets: self.config.secrets.clone(),
         };
-        Store::new(config, link, self.store_metrics.clone())
+        Store::new(config, link, self.store_metrics.clone()).with_faults(self.faults.clone())
     }
 
     /// One thread's guard.
     fn guard(&self, link: Arc<Link>) -> Guard {
         Guard {
             store: Arc::new(self.store(link)),
-            upstream: Arc::new(Upstream::new(self.upstream())),
+            upstream: Arc::new(Upstream::new(self.upstream()).with_faults(self.faults.clone())),
             waiters: self.waiters.clone(),
             attempts: self.attempts.clone(),
             max_queued: self.config.max_queued,
@@ -239,6 +245,7 @@ impl Shared {
             guard: Arc::new(guard),
             places: self.places.clone(),
             metrics: self.http_metrics.clone(),
+            faults: self.faults.clone(),
             stop: self.stop.clone(),
         }
     }

@@ -7,6 +7,7 @@
 //!   plane. [`worker`]: what runs without being asked.
 //! - [`guard`]: claim, forward, settle; the only room that sends a protected request upstream.
 //! - [`store`]: the only room that speaks Redis. [`upstream`]: the way to the payment service.
+//! - [`fault`]: accidents on demand, for testers; decides, and performs nothing.
 //! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
 //! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod doctor;
+pub mod fault;
 pub mod guard;
 pub mod http;
 pub mod model;

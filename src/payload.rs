@@ -2,6 +2,10 @@
 //!
 //! A streaming body is held to a rule about slowness; none is ever collected here.
 
+mod tampered;
+
+pub use tampered::{Tamper, Tampered};
+
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
@@ -28,10 +32,16 @@ pub enum PayloadError {
 pub enum Payload {
     /// In memory; taken when it was sent.
     Full(Bytes),
+    /// Straight from the other side, for as long as its reader has patience.
+    Incoming(Incoming),
     /// Straight from the other side.
     Stream(Box<Stream>),
     /// Read by a task that goes on when nobody listens any more.
     Relayed(mpsc::Receiver<Result<Bytes, PayloadError>>, Option<u64>),
+    /// Another body than was sent: a fault was played.
+    Tampered(Box<Tampered>),
+    /// Breaks off before its first byte, and before the head it would have followed.
+    Broken,
 }
 
 /// A body straight from a connection.
@@ -50,6 +60,11 @@ impl Payload {
     /// No bytes.
     pub fn empty() -> Payload {
         Payload::Full(Bytes::new())
+    }
+
+    /// The same body, tampered with.
+    pub fn tampered(self, tamper: Tamper) -> Payload {
+        Payload::Tampered(Box::new(Tampered::new(self, tamper)))
     }
 
     /// What comes from `body`, whose sender may be silent for `allowed` at a time; `at_end` runs
@@ -109,7 +124,10 @@ impl Body for Payload {
         match self.get_mut() {
             Payload::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Payload::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Payload::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(PayloadError::from),
             Payload::Stream(stream) => stream.poll(cx),
+            Payload::Tampered(tampered) => tampered.poll(cx),
+            Payload::Broken => Poll::Ready(Some(Err(PayloadError::Cut))),
             Payload::Relayed(pieces, left) => {
                 let piece = ready!(pieces.poll_recv(cx));
                 if let (Some(left), Some(Ok(bytes))) = (left, &piece) {
@@ -123,15 +141,19 @@ impl Body for Payload {
     fn is_end_stream(&self) -> bool {
         match self {
             Payload::Full(bytes) => bytes.is_empty(),
+            Payload::Incoming(body) => body.is_end_stream(),
             Payload::Stream(stream) => stream.body.is_end_stream(),
-            Payload::Relayed(..) => false,
+            Payload::Relayed(..) | Payload::Tampered(_) | Payload::Broken => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Payload::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Payload::Incoming(body) => body.size_hint(),
             Payload::Stream(stream) => stream.body.size_hint(),
+            Payload::Tampered(tampered) => tampered.size_hint(),
+            Payload::Broken => SizeHint::default(),
             Payload::Relayed(_, Some(left)) => SizeHint::with_exact(*left),
             Payload::Relayed(_, None) => SizeHint::default(),
         }

@@ -72,7 +72,8 @@ fn the_readme_lists_every_metric() {
 
     // A metric without a sample is not shown: have one of each.
     let (mut redis, upstream) = (Redis::start(), Upstream::start());
-    let onceward = sidecar(&redis, &upstream).start();
+    let onceward = sidecar(&redis, &upstream).set("FAULTS", "on").start();
+    onceward.fault("one", serde_json::json!({"at": "response", "do": {"delay": "1ms"}}));
     Call::pay("1").send(onceward.address);
     redis.kill();
     Call::pay("2").send(onceward.address);

@@ -15,6 +15,7 @@ mod chart;
 mod console;
 mod dev;
 mod drift;
+mod faults;
 mod flow;
 mod hostile;
 mod lua;

@@ -12,6 +12,7 @@ use crate::model::order::State;
 use crate::payload::Payload;
 use crate::store::cancel::{Cancel, CancelAsk};
 use crate::store::resolve::{Release, Resolution, Resolve, Word};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
@@ -159,14 +160,19 @@ impl Admin {
 }
 
 async fn read(request: Request<Incoming>) -> Result<Wish, Problem> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
-    let unread = || Problem::new(Name::BadRequest, "The body is too large or too slow.").closing();
-    let body = tokio::time::timeout(PATIENCE, body).await.map_err(|_| unread())?;
-    let body = body.map_err(|_| unread())?.to_bytes();
+    let body = read_small(request).await?;
     if body.is_empty() {
         return Ok(Wish::default());
     }
     serde_json::from_slice(&body).map_err(|_| bad("Expected a JSON object with state and why."))
+}
+
+/// What an operator sent, as much of it as any wish may take.
+pub(super) async fn read_small(request: Request<Incoming>) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let unread = || Problem::new(Name::BadRequest, "The body is too large or too slow.").closing();
+    let body = tokio::time::timeout(PATIENCE, body).await.map_err(|_| unread())?;
+    Ok(body.map_err(|_| unread())?.to_bytes())
 }
 
 /// The reason as it stands in a history: one line, not too long.

@@ -18,6 +18,9 @@
 //! | `POST /admin/orders/{route}/{key}/resolve?scope=` `{"state", "why"?}` | an order of unknown outcome ended so |
 //! | `POST /admin/orders/{route}/{key}/release?scope=` `{"why"?}` | an order of unknown outcome may run again |
 //! | `POST /admin/leave` | not ready from now on, though it serves as before; until the process ends |
+//! | `GET /admin/faults` | the fault rules, and how often each fired; 409 while FAULTS is off, as the next ones |
+//! | `PUT /admin/faults/{id}` | puts a rule: 201, or 200 in the place of another |
+//! | `DELETE /admin/faults/{id}`, `DELETE /admin/faults` | takes one off, or all: 204; what they held goes on |
 //!
 //! Open are the first three and the page. The rest needs the bearer token: the reader's for what
 //! is asked with GET, and then responses are always masked; the operator's for all of it. Where
@@ -27,6 +30,7 @@ mod act;
 mod attention;
 mod authorize;
 mod console;
+mod faults;
 mod mask;
 mod nearby;
 mod orders;
@@ -38,6 +42,7 @@ mod watch;
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
 use crate::config::Config;
+use crate::fault::Faults;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::AttemptIds;
 use crate::payload::Payload;
@@ -88,6 +93,8 @@ pub struct Admin {
     pub hints: Hints,
     /// Names for what operators do.
     pub turns: Arc<AttemptIds>,
+    /// Accidents on demand.
+    pub faults: Faults,
 }
 
 /// The plane's service.
@@ -130,6 +137,11 @@ impl Admin {
                 ) => {
                     let what = (route.to_string(), key.to_string(), verb.to_string());
                     self.act((&what.0, &what.1, &what.2), &asker, request).await
+                }
+                (_, ["faults"]) => self.all_faults(&request),
+                (_, ["faults", id]) => {
+                    let id = id.to_string();
+                    self.one_fault(&id, request).await
                 }
                 _ => Err(nothing_here()),
             };

@@ -35,6 +35,11 @@ impl Admin {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        answer::json(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
+        let mut document = json!({"ready": reasons.is_empty(), "reasons": reasons});
+        if let Some(board) = self.faults.board() {
+            let rules = board.list().len();
+            document["faults"] = format!("fault simulation is on, {rules} rules").into();
+        }
+        answer::json(status, &document)
     }
 }

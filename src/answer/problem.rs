@@ -36,6 +36,7 @@ pub enum Name {
     AlreadyFinal,
     IllegalTransition,
     ResponseNotStored,
+    FaultsOff,
     BodyTooLarge,
     PayloadMismatch,
     CallbackContradiction,
@@ -70,6 +71,7 @@ impl Name {
             Name::ResponseNotStored => {
                 ("response-not-stored", 409, "The order is final, its response was not stored")
             }
+            Name::FaultsOff => ("faults-off", 409, "Fault simulation is off"),
             Name::BodyTooLarge => ("body-too-large", 413, "The request's body is too large"),
             Name::PayloadMismatch => {
                 ("payload-mismatch", 422, "The key was used with another request")

@@ -2,6 +2,7 @@
 
 use super::exchange::{NoAnswer, Outcome, why};
 use super::{Answer, Guard, Payment, Refusal};
+use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::model::order::State;
 use crate::model::outcome::Meaning;
@@ -192,7 +193,7 @@ impl Guard {
         }
         let (guard, payment, attempt) = (self.clone(), held.payment.clone(), held.attempt.clone());
         let (fence, since, until) = (held.fence, held.since, held.until());
-        self.running.spawn(async move {
+        let storing = async move {
             let (payment, attempt) = (&payment, &attempt);
             let held = Held { payment, attempt, fence, since, until: Mutex::new(until) };
             while Instant::now() < until {
@@ -206,7 +207,8 @@ impl Guard {
                 order = %payment.order.id, fence, outcome = %ending.to,
                 "an outcome could not be stored while the lease held: the order becomes unknown"
             );
-        });
+        };
+        self.running.spawn(storing.on_same_behalf());
         State::Unknown
     }
 

@@ -1,6 +1,7 @@
 //! The buffer's two ends: an order is accepted to be sent later, and a worker sends it.
 
 use super::{Answer, Guard, LAPSES, Payment, Refusal, Turn};
+use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::model::order::State;
 use crate::route::RedisDown;
@@ -115,6 +116,6 @@ impl Guard {
         payment.grant_from = &[State::Queued];
         let turn = self.clone().turn(Arc::new(payment), self.attempts.next());
         // A task that broke down told so itself; the record tells the rest.
-        let _ = self.running.spawn(turn.in_current_span()).await;
+        let _ = self.running.spawn(turn.on_same_behalf().in_current_span()).await;
     }
 }

@@ -26,6 +26,7 @@ pub use metrics::CallbackMetrics;
 use super::attempt::{STORE_AGAIN, stored};
 use super::exchange::{NoAnswer, Outcome};
 use super::{Guard, Payment, Refusal};
+use crate::fault::Carry;
 use crate::model::event::Event;
 use crate::model::identity::{AttemptId, Order};
 use crate::model::key::Key;
@@ -129,7 +130,8 @@ impl Guard {
     /// wait, not the forwarding.
     pub async fn notify(self: &Arc<Self>, notice: Notice) -> Heard {
         let until = Instant::now() + ANSWER_WITHIN;
-        let hearing = self.running.spawn(self.clone().hear(notice, until).in_current_span());
+        let hearing = self.clone().hear(notice, until).on_same_behalf().in_current_span();
+        let hearing = self.running.spawn(hearing);
         let heard = match timeout_at(until, hearing).await {
             Ok(Ok(heard)) => heard,
             // The task broke down: not acknowledged, the channel comes again.

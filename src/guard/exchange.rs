@@ -7,10 +7,10 @@ use super::{Guard, Payment};
 use crate::model::outcome::{Meaning, of_attempt};
 use crate::model::response::is_hop_by_hop;
 use crate::payload::{Payload, PayloadError};
-use crate::upstream::{Reuse, SendError};
+use crate::upstream::{Leg, Reuse, SendError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -40,7 +40,7 @@ pub(super) enum NoAnswer {
 pub(super) struct Large {
     head: Response<()>,
     read: Bytes,
-    rest: Incoming,
+    rest: Payload,
     connection: Reuse,
     until: Instant,
 }
@@ -59,9 +59,11 @@ impl Guard {
     ) -> Outcome {
         let until = Instant::now() + payment.route.tuning.upstream_timeout;
         let started = std::time::Instant::now();
-        let sent = self.upstream.send(request(payment, fence), sleep_until(until), may_send).await;
-        let exchange = match sent {
-            Ok(exchange) => exchange,
+        let leg = if payment.route.callback.is_some() { Leg::Callback } else { Leg::Attempt };
+        let request = request(payment, fence);
+        let sent = self.upstream.send_on(leg, request, sleep_until(until), may_send).await;
+        let (response, connection) = match sent {
+            Ok(answered) => answered,
             Err(SendError::NotSent(why)) => return Outcome::NotSent(why),
             Err(SendError::Silent) => return Outcome::NoAnswer(NoAnswer::Silent),
             Err(SendError::Broken(error)) => {
@@ -69,7 +71,6 @@ impl Guard {
                 return Outcome::NoAnswer(NoAnswer::Broken);
             }
         };
-        let (response, connection) = exchange.into_parts();
         let (mut head, mut body) = response.into_parts();
         if head.status.is_informational() {
             // Nobody asked for another protocol: this is no answer to a payment.
@@ -142,7 +143,7 @@ enum Collected {
 }
 
 /// Reads a body to its end, or to where it is larger than `cap`.
-async fn collect(body: &mut Incoming, cap: usize) -> Result<Collected, hyper::Error> {
+async fn collect(body: &mut Payload, cap: usize) -> Result<Collected, PayloadError> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -4,6 +4,7 @@
 //! go: left alone its lease would lapse and the order be `unknown` without having been sent.
 
 use super::{Guard, Payment};
+use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::store::orders::SpentToken;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Guard {
         // Not the payment: its body and its place among those in hand are not needed for this.
         let (order, keep) = (payment.order.clone(), payment.route.tuning.record_ttl);
         let (attempt, token) = (attempt.clone(), token.cloned());
-        self.running.spawn(async move {
+        let taking = async move {
             let until = Instant::now() + PATIENCE;
             let mut pause = PAUSES.0;
             while Instant::now() < until {
@@ -50,6 +51,7 @@ impl Guard {
                 pause = (pause * 2).min(PAUSES.1);
             }
             guard.leftovers.fetch_sub(1, Ordering::Relaxed);
-        });
+        };
+        self.running.spawn(taking.on_same_behalf());
     }
 }

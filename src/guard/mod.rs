@@ -30,6 +30,7 @@ pub(crate) use exchange::end_to_end;
 pub use hints::{Hint, Hints, hints};
 pub use metrics::GuardMetrics;
 
+use crate::fault::Carry;
 use crate::model::identity::{AttemptId, AttemptIds, Order};
 use crate::model::order::State;
 use crate::model::response::{Kept, StoredResponse};
@@ -103,6 +104,23 @@ pub struct Payment {
     pub place: Option<OwnedSemaphorePermit>,
 }
 
+impl Payment {
+    /// The same request once more, as a network repeats one; it shares the first one's place.
+    pub fn again(&self) -> Payment {
+        Payment {
+            order: self.order.clone(),
+            route: self.route.clone(),
+            fingerprints: self.fingerprints.clone(),
+            callers: self.callers.clone(),
+            token: self.token.clone(),
+            grant_from: self.grant_from,
+            head: self.head.clone(),
+            body: self.body.clone(),
+            place: None,
+        }
+    }
+}
+
 /// What the caller gets.
 pub enum Answer {
     /// Upstream's own answer, given for the first time.
@@ -155,9 +173,8 @@ impl Guard {
         let mut waiter = None;
         loop {
             let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
-            let turn = self
-                .running
-                .spawn(self.clone().turn(payment.clone(), attempt.clone()).in_current_span());
+            let turn = self.clone().turn(payment.clone(), attempt.clone());
+            let turn = self.running.spawn(turn.on_same_behalf().in_current_span());
             let found = match turn.await {
                 Ok(Turn::Over(answer)) => return self.served(&payment, answer),
                 Ok(Turn::Wait(found)) => found,

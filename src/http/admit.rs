@@ -2,6 +2,7 @@
 //! one order.
 
 use super::Plane;
+use super::faulty::Arrival;
 use super::forward::{announces_trailers, may_upgrade, towards_upstream};
 use super::identify::Identity;
 use super::read_body::read_body;
@@ -9,12 +10,13 @@ use crate::answer::problem::{Name, Problem};
 use crate::guard::Payment;
 use crate::model::path::Params;
 use crate::model::token;
+use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
 use bytes::Bytes;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Parts;
+use hyper::{Request, Response};
 use std::sync::Arc;
 
 /// A request that was read whole.
@@ -23,6 +25,8 @@ pub(super) enum Admitted {
     Payment(Payment),
     /// It carries no key and needs none; its head as it goes upstream, and its body.
     NoOrder(Parts, Bytes),
+    /// An accident befell it, and this is its answer.
+    Struck(Response<Payload>),
 }
 
 impl Plane {
@@ -40,8 +44,18 @@ impl Plane {
         let (mut head, body) = request.into_parts();
         refuse_extras(&head)?;
         let cap = route.tuning.max_request_body;
-        let body = read_body(body, cap, self.config.body_timeout).await?;
-        let identity = self.identify(route, params, &head, &body)?;
+        let mut body = read_body(body, cap, self.config.body_timeout).await?;
+        let mut identity = self.identify(route, params, &head, &body)?;
+        if let Some(Identity { order, .. }) = &identity {
+            match self.arrival(order, &body).await {
+                Arrival::Whole => {}
+                Arrival::Corrupt(other) => {
+                    body = other;
+                    identity = self.identify(route, params, &head, &body)?;
+                }
+                Arrival::Answered(response) => return Ok(Admitted::Struck(response)),
+            }
+        }
         towards_upstream(&mut head, &self.config, false);
         // The body is in one piece now, however it came.
         head.headers.remove(CONTENT_LENGTH);

@@ -2,6 +2,7 @@
 
 use super::Plane;
 use super::admit::Admitted;
+use super::faulty::twice;
 use super::identify::joined;
 use super::protected::replay;
 use crate::answer::problem::{Name, Problem, Told};
@@ -29,12 +30,18 @@ impl Plane {
     ) -> Result<Response<Payload>, Problem> {
         let about = |problem: Problem| problem.about(route, None);
         let admitted = self.admit(route, params, request).await.map_err(about)?;
-        let Admitted::Payment(payment) = admitted else {
-            return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key.")));
+        let payment = match admitted {
+            Admitted::Payment(payment) => payment,
+            Admitted::Struck(response) => return Ok(response),
+            Admitted::NoOrder(..) => {
+                return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key.")));
+            }
         };
         let key = payment.order.key.clone();
-        let notice = self.notice(payment, params, callback, routes).map_err(about)?;
-        match self.guard.notify(notice).await {
+        let notice = |payment| self.notice(payment, params, callback, routes).map_err(about);
+        let again = if self.comes_twice() { Some(notice(payment.again())?) } else { None };
+        let heard = twice(notice(payment)?, again, |notice| self.guard.notify(notice)).await;
+        match heard {
             Heard::First(response) => Ok(told(response, route, "first")),
             Heard::Unacknowledged(response) => Ok(told(response, route, "unacknowledged")),
             Heard::Repeat(stored) => {

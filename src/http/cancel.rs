@@ -6,6 +6,7 @@ use super::read_body::read_body;
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::fault::Subject;
 use crate::guard::Refusal;
 use crate::model::identity::Order;
 use crate::model::key::Key;
@@ -35,6 +36,7 @@ impl Plane {
         let route = self.routes.load().named(route).cloned().ok_or_else(absent)?;
         let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
+        Subject::is_about(&route.name, key.as_str());
         if !route.client_cancel {
             let detail = "Only an operator cancels this route's orders.";
             return Err(Problem::new(Name::Forbidden, detail).about(&route, Some(&key)));

@@ -3,15 +3,17 @@
 //! The stack, from the outside in, and why each layer stands where it does:
 //!
 //! 1. `trace`: outermost, so that every answer is counted, refusals too.
-//! 2. `problems`: turns problems into answers; above it nothing can fail any more.
-//! 3. `screen`: what could be read in two ways is refused before anybody reads it.
-//! 4. `front`: decides who answers: Onceward itself (`tokens`, `orders`), a protected route
+//! 2. `faulty`: accidents to answers, below the count of them and above everything that answers.
+//! 3. `problems`: turns problems into answers; above it nothing can fail any more.
+//! 4. `screen`: what could be read in two ways is refused before anybody reads it.
+//! 5. `front`: decides who answers: Onceward itself (`tokens`, `orders`), a protected route
 //!    (`protected`), a callback route (`callback`), or the payment service without our doing (`pass`). A path that others may read
 //!    in another way than we do (`readings`) must not lead to another order that way.
 
 mod admit;
 mod callback;
 mod cancel;
+mod faulty;
 mod forward;
 mod front;
 mod identify;
@@ -26,6 +28,7 @@ mod screen;
 mod tokens;
 pub mod trace;
 
+use crate::fault::Faults;
 use crate::guard::Guard;
 use crate::model::seal::Secrets;
 use crate::payload::Payload;
@@ -72,6 +75,8 @@ pub struct Plane {
     pub places: Arc<Semaphore>,
     /// What is counted.
     pub metrics: HttpMetrics,
+    /// Accidents on demand.
+    pub faults: Faults,
     /// Cancelled once no new requests are taken: what merely waits should not be waited for.
     pub stop: CancellationToken,
 }
@@ -91,6 +96,7 @@ pub fn stack(
 + 'static {
     ServiceBuilder::new()
         .layer(trace::TraceLayer::new(plane.metrics.clone()))
+        .layer(faulty::FaultyLayer::new(plane.faults.clone()))
         .layer(problems::ProblemsLayer)
         .layer(screen::ScreenLayer)
         .service(front::Front::new(plane))

@@ -5,6 +5,7 @@ use super::identify::{callers, scope};
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::fault::Subject;
 use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::payload::Payload;
@@ -34,6 +35,7 @@ impl Plane {
         let route = self.routes.load().named(route).cloned().ok_or_else(absent)?;
         let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
+        Subject::is_about(&route.name, key.as_str());
         let headers = request.headers();
         let order = Order::new(route.name.clone(), &scope(&route, headers)?, key);
         let callers = callers(&self.secrets, &route, headers);

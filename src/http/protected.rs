@@ -2,6 +2,7 @@
 
 use super::Plane;
 use super::admit::Admitted;
+use super::faulty::twice;
 use super::prefer::{self, Wish};
 use crate::answer::document;
 use crate::answer::problem::{Problem, STATE, Told};
@@ -40,19 +41,22 @@ impl Plane {
                 None => self.pay(payment).await,
             }),
             Admitted::NoOrder(head, body) => self.pass_whole(head, body).await,
+            Admitted::Struck(response) => Ok(response),
         }
     }
 
     async fn pay(&self, payment: Payment) -> Response<Payload> {
         let (route, key) = (payment.route.clone(), payment.order.key.clone());
-        let answer = self.guard.handle(payment).await;
+        let again = self.comes_twice().then(|| payment.again());
+        let answer = twice(payment, again, |payment| self.guard.handle(payment)).await;
         self.told(answer, &route, &key)
     }
 
     /// Takes a payment into the buffer.
     async fn accept(&self, payment: Payment, wish: Wish) -> Response<Payload> {
         let (route, key) = (payment.route.clone(), payment.order.key.clone());
-        let answer = self.guard.queue(payment).await;
+        let again = self.comes_twice().then(|| payment.again());
+        let answer = twice(payment, again, |payment| self.guard.queue(payment)).await;
         let accepted = matches!(answer, Answer::Accepted(_));
         let mut response = self.told(answer, &route, &key);
         if accepted && wish == Wish::Voiced {

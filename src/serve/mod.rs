@@ -15,6 +15,8 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,7 @@ pub struct Connection {
     /// Which of its requests this is, from 1.
     request: u64,
     doubt: Doubt,
+    reset: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -54,6 +57,11 @@ impl Connection {
     /// length told twice or oddly, or lines that end in a bare line feed.
     pub fn is_in_doubt(&self) -> bool {
         self.doubt.about(self.request)
+    }
+
+    /// Has the connection reset when it ends, as by a peer that died.
+    pub fn reset(&self) {
+        self.reset.store(true, Ordering::Relaxed);
     }
 }
 
@@ -106,7 +114,8 @@ where
         return;
     }
     let doubt = Doubt::default();
-    let io = TokioIo::new(Socket::new(stream, doubt.clone()));
+    let reset = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(Socket::new(stream, doubt.clone(), reset.clone()));
     let requests = Cell::new(0);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         requests.set(requests.get() + 1);
@@ -114,6 +123,7 @@ where
             ip,
             request: requests.get(),
             doubt: doubt.clone(),
+            reset: reset.clone(),
         });
         service.clone().call(request)
     });

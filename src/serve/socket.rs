@@ -8,7 +8,10 @@
 use super::framing::{Doubt, Watch};
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,10 +24,12 @@ const LINGER: Duration = Duration::from_secs(2);
 const SCRATCH: usize = 4 * 1024;
 
 /// A stream whose incoming bytes are watched.
-pub(super) struct Socket<S> {
+pub(super) struct Socket<S: AsFd> {
     stream: S,
     watch: Watch,
     end: End,
+    /// Whether the connection is reset when this is dropped.
+    reset: Arc<AtomicBool>,
 }
 
 enum End {
@@ -34,14 +39,23 @@ enum End {
     Over,
 }
 
-impl<S> Socket<S> {
+impl<S: AsFd> Socket<S> {
     /// Watches `stream`; `doubt` is told of the first request that could be read in two ways.
-    pub(super) fn new(stream: S, doubt: Doubt) -> Socket<S> {
-        Socket { stream, watch: Watch::new(doubt), end: End::Open }
+    pub(super) fn new(stream: S, doubt: Doubt, reset: Arc<AtomicBool>) -> Socket<S> {
+        Socket { stream, watch: Watch::new(doubt), end: End::Open, reset }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+impl<S: AsFd> Drop for Socket<S> {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            // What cannot be reset is closed: either way no answer comes.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl<S: AsyncRead + AsFd + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -55,7 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

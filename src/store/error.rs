@@ -72,12 +72,18 @@ const BEFORE_RUNNING: [&str; 14] = [
 
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> StoreError {
-        let code = error.code().unwrap_or_default();
-        if BEFORE_RUNNING.contains(&code) {
-            StoreError::Declined(code.to_owned())
+        StoreError::of_word(error.code().unwrap_or_default(), error.category())
+    }
+}
+
+impl StoreError {
+    /// What an error of Redis' means that begins with this word.
+    pub(super) fn of_word(word: &str, category: &str) -> StoreError {
+        if BEFORE_RUNNING.contains(&word) {
+            StoreError::Declined(word.to_owned())
         } else {
             // An error out of a running script may have come after a write: count it as lost.
-            StoreError::Lost(error.category().to_owned())
+            StoreError::Lost(category.to_owned())
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod callbacks;
 pub mod cancel;
 pub mod conclude;
 pub mod error;
+pub mod faulty;
 pub mod link;
 pub mod metrics;
 pub mod names;
@@ -25,6 +26,7 @@ pub use error::StoreError;
 
 pub use metrics::StoreMetrics;
 
+use crate::fault::Faults;
 use crate::model::seal::Secrets;
 use link::{Confirm, Link};
 use names::Names;
@@ -56,6 +58,7 @@ pub struct Store {
     names: Names,
     config: Config,
     metrics: StoreMetrics,
+    faults: Faults,
 }
 
 impl Store {
@@ -67,7 +70,12 @@ impl Store {
             promises: is_granted,
         });
         let names = Names::new(&config.namespace);
-        Store { link, confirm, names, config, metrics }
+        Store { link, confirm, names, config, metrics, faults: Faults::default() }
+    }
+
+    /// The same, to whose commands accidents may happen.
+    pub fn with_faults(self, faults: Faults) -> Store {
+        Store { faults, ..self }
     }
 
     /// Names of this store's namespace.
@@ -86,7 +94,10 @@ impl Store {
     /// Sends one command, timed and counted under `name`.
     async fn send(&self, name: &'static str, command: &Cmd) -> Result<Value, StoreError> {
         let started = Instant::now();
-        let answer = self.link.send(command).await;
+        let answer = match self.faults.are_on() {
+            false => self.link.send(command).await,
+            true => self.send_faulty(name, command).await,
+        };
         self.metrics.command(name, started.elapsed(), answer.as_ref().err());
         answer
     }
@@ -125,7 +136,8 @@ impl Store {
         let mut command = script.by_text(keys);
         arguments(&mut command);
         let started = Instant::now();
-        let answer = self.link.send_confirmed(&command, confirm).await;
+        let sending = self.link.send_confirmed(&command, confirm);
+        let answer = self.around(script.name, sending).await;
         self.metrics.command(script.name, started.elapsed(), answer.as_ref().err());
         Reply::open(script, answer?)
     }

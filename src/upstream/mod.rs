@@ -5,8 +5,12 @@
 //! may have been; [`SendError`] says on which side it broke. A request is never sent twice: where a
 //! connection gives the request back untouched, and only there, another one is tried.
 
+mod faulty;
 mod idle;
 
+pub use faulty::{Answered, Leg};
+
+use crate::fault::Faults;
 use crate::payload::Payload;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -34,7 +38,7 @@ pub enum SendError {
     NotSent(String),
     /// It may have arrived; the answer was cut, malformed or reset.
     #[error("it may have been sent: {0}")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It may have arrived; no answer came in time.
     #[error("it may have been sent: no answer in time")]
     Silent,
@@ -51,6 +55,7 @@ const MAX_ANSWER_HEAD: usize = 64 * 1024;
 pub struct Upstream {
     config: Config,
     idle: Arc<Idle>,
+    faults: Faults,
 }
 
 /// An answer whose body has yet to be read, and the connection it comes on.
@@ -64,7 +69,12 @@ pub struct Exchange {
 impl Upstream {
     /// A client without connections.
     pub fn new(config: Config) -> Upstream {
-        Upstream { config, idle: Arc::default() }
+        Upstream { config, idle: Arc::default(), faults: Faults::default() }
+    }
+
+    /// The same, on whose legs accidents may happen.
+    pub fn with_faults(self, faults: Faults) -> Upstream {
+        Upstream { faults, ..self }
     }
 
     /// Sends a request whose target and `Host` are set, and waits for the head of the answer until
@@ -100,7 +110,7 @@ impl Upstream {
                         refused = error.error().to_string();
                         request = untouched;
                     }
-                    None => return Err(SendError::Broken(error.into_error())),
+                    None => return Err(SendError::Broken(error.into_error().into())),
                 },
             }
         }
@@ -116,7 +126,7 @@ impl Upstream {
         request: Request<Payload>,
     ) -> Result<Response<Incoming>, SendError> {
         let mut connection = self.connect(true).await?;
-        connection.send_request(request).await.map_err(SendError::Broken)
+        connection.send_request(request).await.map_err(|error| SendError::Broken(error.into()))
     }
 
     /// An idle connection that is still good, else a fresh one.
@@ -161,7 +171,7 @@ impl Upstream {
 impl Exchange {
     /// The answer's body, to be read to its end by whoever may then give the connection back.
     pub fn into_parts(self) -> (Response<Incoming>, Reuse) {
-        (self.response, Reuse { connection: self.connection, idle: self.idle })
+        (self.response, Reuse(Some((self.connection, self.idle))))
     }
 
     /// The answer as a stream that gives the connection back at its end.
@@ -171,15 +181,14 @@ impl Exchange {
     }
 }
 
-/// A connection whose answer is being read.
-pub struct Reuse {
-    connection: SendRequest<Payload>,
-    idle: Arc<Idle>,
-}
+/// A connection whose answer is being read; none where it is not to be used again.
+pub struct Reuse(Option<(SendRequest<Payload>, Arc<Idle>)>);
 
 impl Reuse {
     /// The answer was read to its end: the connection may carry another request.
     pub fn put_back(self) {
-        self.idle.put(self.connection);
+        if let Some((connection, idle)) = self.0 {
+            idle.put(connection);
+        }
     }
 }

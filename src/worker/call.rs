@@ -10,7 +10,7 @@ use crate::model::outcome::{Meaning, of_call};
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
 use crate::route::Call;
-use crate::upstream::Upstream;
+use crate::upstream::{Leg, Upstream};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
@@ -30,7 +30,7 @@ pub(super) enum Said {
 
 /// Makes the call; its answer is read up to `cap` bytes.
 pub(super) async fn call(
-    upstream: &Upstream,
+    (upstream, leg): (&Upstream, Leg),
     authority: &str,
     call: &Call,
     key: &Key,
@@ -40,18 +40,17 @@ pub(super) async fn call(
     let Some(request) = request(authority, call, key) else {
         return Said::Nothing;
     };
-    let Ok(sent) = timeout_at(until, upstream.send(request, sleep_until(until), || true)).await
-    else {
+    let sending = upstream.send_on(leg, request, sleep_until(until), || true);
+    let Ok(sent) = timeout_at(until, sending).await else {
         return Said::Nothing;
     };
-    let exchange = match sent {
-        Ok(exchange) => exchange,
+    let (response, connection) = match sent {
+        Ok(answered) => answered,
         Err(error) => {
             tracing::debug!(%error, "no answer about an order");
             return Said::Nothing;
         }
     };
-    let (response, connection) = exchange.into_parts();
     let (mut head, body) = response.into_parts();
     let body = match timeout_at(until, Limited::new(body, cap).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),

@@ -5,6 +5,7 @@
 //! been claimed is unknown by then and is not.
 
 use super::jitter;
+use crate::fault::{Carry, Faults};
 use crate::guard::{Guard, GuardMetrics, Payment};
 use crate::model::identity::{Order, Partition};
 use crate::model::key::Key;
@@ -92,6 +93,8 @@ pub struct Dispatcher {
     pub metrics: DispatchMetrics,
     /// Raises alarms.
     pub alarms: GuardMetrics,
+    /// Accidents on demand.
+    pub faults: Faults,
 }
 
 /// What is going on.
@@ -233,26 +236,26 @@ impl Bench {
         if self.stop.is_cancelled() {
             return Ok(Tried::Later);
         }
-        let Dispatcher { guard, metrics, .. } = &self.dispatcher;
+        let Dispatcher { guard, metrics, faults, .. } = &self.dispatcher;
         let mut why = "not sent";
         if let Some(draft) = guard.store.draft(entry).await? {
             let route = self.dispatcher.routes.load().named(&draft.route).cloned();
             match (route, Key::from_text(&draft.key), draft.request) {
                 (Some(route), Ok(key), Some((head, body))) => {
                     let order = Order::new(route.name.clone(), &draft.scope, key);
-                    guard
-                        .dispatch(Payment {
-                            order,
-                            route,
-                            fingerprints: draft.fingerprint,
-                            callers: draft.caller,
-                            token: None,
-                            grant_from: &[State::Queued],
-                            head,
-                            body,
-                            place: None,
-                        })
-                        .await;
+                    let subject = faults.order(&route.name, order.key.as_str());
+                    let payment = Payment {
+                        order,
+                        route,
+                        fingerprints: draft.fingerprint,
+                        callers: draft.caller,
+                        token: None,
+                        grant_from: &[State::Queued],
+                        head,
+                        body,
+                        place: None,
+                    };
+                    guard.dispatch(payment).on_behalf_of(subject).await;
                 }
                 (None, ..) => why = "its route is gone",
                 _ => why = "its request cannot be read",

@@ -10,6 +10,7 @@ use super::call::{Said, call};
 use super::metrics::ResolveMetrics;
 use super::schedule::{HELD, asking, may_cancel_in};
 use super::{LAST_CALL, chance};
+use crate::fault::{Carry, Faults};
 use crate::guard::{GuardMetrics, Hint, Hints};
 use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use crate::model::key::Key;
@@ -19,7 +20,7 @@ use crate::route::{Call, Route, Routes};
 use crate::store::record::Record;
 use crate::store::resolve::{Adopt, Release, Resolution, Resolve, Word};
 use crate::store::{Store, StoreError};
-use crate::upstream::Upstream;
+use crate::upstream::{Leg, Upstream};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -49,6 +50,8 @@ pub struct Resolver {
     pub guard: GuardMetrics,
     /// Tells itself when to look again.
     pub hints: Hints,
+    /// Accidents on demand.
+    pub faults: Faults,
 }
 
 /// One turn of one order.
@@ -108,7 +111,17 @@ impl Resolver {
         let route = routes.named(&record.route);
         let order = Order::new(record.route.as_str().into(), &record.scope, key);
         let name = self.turns.next();
-        let ask = asking(route.map(|route| &**route), &order, &name, &record, chance());
+        let subject = self.faults.order(&record.route, &record.key);
+        self.turn((&order, route, &name), &record).on_behalf_of(subject).await
+    }
+
+    async fn turn(
+        &self,
+        (order, route, name): (&Order, Option<&Arc<Route>>, &AttemptId),
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        let (partition, id) = (order.partition, &*order.id);
+        let ask = asking(route.map(|route| &**route), order, name, record, chance());
         let (state, quiet, turn) = match self.store.adopt(&ask).await? {
             Adopt::Adopted { state, quiet, turn } => (state, quiet, turn),
             Adopt::Early(left) => {
@@ -121,22 +134,22 @@ impl Resolver {
         // By Redis' own clock: since the order last moved it has been quiet.
         let now = record.updated.map_or_else(SystemTime::now, |updated| updated + quiet);
         if state == State::Cancelling {
-            self.last_call((&order, &record), route.map(|route| &**route), now);
+            self.last_call((order, record), route.map(|route| &**route), now);
         }
         let Some(route) = route else {
             return Ok(());
         };
         let allowed = turn.min(route.tuning.upstream_timeout);
-        let turn = Turn { order: &order, route, fence: record.fence, name: &name, quiet };
+        let turn = Turn { order, route, fence: record.fence, name, quiet };
         match (state, &route.query, &route.cancel) {
             // The turn ends when it may be cancelled.
-            (State::Cancelling, ..) if !may_cancel_in(route, &record, now).is_zero() => Ok(()),
+            (State::Cancelling, ..) if !may_cancel_in(route, record, now).is_zero() => Ok(()),
             (State::Cancelling, _, Some(cancel)) => {
-                let said = self.call(cancel, &turn, allowed).await;
+                let said = self.call(Leg::Cancel, cancel, &turn, allowed).await;
                 self.cancelled(&turn, said).await
             }
             (State::Unknown, Some(query), _) => {
-                let said = self.call(query, &turn, allowed).await;
+                let said = self.call(Leg::Query, query, &turn, allowed).await;
                 self.answered(&turn, said).await
             }
             _ => Ok(()),
@@ -159,9 +172,10 @@ impl Resolver {
         }
     }
 
-    async fn call(&self, what: &Call, turn: &Turn<'_>, allowed: Duration) -> Said {
+    async fn call(&self, leg: Leg, what: &Call, turn: &Turn<'_>, allowed: Duration) -> Said {
         let cap = turn.route.tuning.max_response_body;
-        call(&self.upstream, &self.authority, what, &turn.order.key, (allowed, cap)).await
+        let way = (&self.upstream, leg);
+        call(way, &self.authority, what, &turn.order.key, (allowed, cap)).await
     }
 
     /// What a query said.

@@ -34,6 +34,11 @@ impl Link {
         Link { timeout, way: Way::Standalone(Node::new(place, timeout)) }
     }
 
+    /// How long one command may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Sends one command and waits for its answer, no longer than the timeout.
     ///
     /// # Errors

@@ -1,0 +1,180 @@
+//! The accidents that may happen to a caller's request on its way here, and to its answer on the way
+//! back; and the mark on every answer that an accident touched.
+
+use super::{Answering, Peer, Plane};
+use crate::answer::problem::Told;
+use crate::fault::{At, Carry, Deed, Faults, HEADER, Subject, corrupt};
+use crate::model::identity::Order;
+use crate::payload::{Payload, Tamper};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+use tower::{Layer, Service};
+
+/// Marks an answer that is not to be given: the connection breaks instead.
+#[derive(Clone, Copy)]
+struct NoAnswer;
+
+/// How a request arrived.
+pub(super) enum Arrival {
+    /// As it was sent.
+    Whole,
+    /// With another body.
+    Corrupt(Bytes),
+    /// Not at all, and this is what its caller gets.
+    Answered(Response<Payload>),
+}
+
+impl Plane {
+    /// What happens to a request about `order` before anything is decided about it.
+    pub(super) async fn arrival(&self, order: &Order, body: &Bytes) -> Arrival {
+        if !self.faults.are_on() {
+            return Arrival::Whole;
+        }
+        Subject::is_about(&order.route, order.key.as_str());
+        let mut arrival = Arrival::Whole;
+        let firings = self.faults.before(At::Request);
+        for firing in &firings {
+            firing.hold().await;
+            match &firing.deed {
+                Deed::Corrupt => arrival = Arrival::Corrupt(corrupt(body)),
+                Deed::Status(status) => {
+                    let mut response = Response::new(Payload::empty());
+                    *response.status_mut() = *status;
+                    return Arrival::Answered(response);
+                }
+                Deed::Reset => {
+                    let mut response = Response::new(Payload::Broken);
+                    response.extensions_mut().insert(NoAnswer);
+                    return Arrival::Answered(response);
+                }
+                _ => {}
+            }
+        }
+        Subject::keep(firings);
+        arrival
+    }
+
+    /// Whether a request that was admitted comes twice.
+    pub(super) fn comes_twice(&self) -> bool {
+        !self.faults.after(At::Request).is_empty()
+    }
+}
+
+/// Has a request handled, or both copies of it at once; then the answer is the second's.
+pub(super) async fn twice<R, F: Future>(
+    request: R,
+    again: Option<R>,
+    handle: impl Fn(R) -> F,
+) -> F::Output {
+    match again {
+        None => handle(request).await,
+        Some(again) => {
+            let (_, second) = tokio::join!(handle(request), handle(again));
+            second
+        }
+    }
+}
+
+/// Makes [`Faulty`].
+#[derive(Clone)]
+pub(super) struct FaultyLayer {
+    faults: Faults,
+}
+
+/// Plays accidents to answers.
+#[derive(Clone)]
+pub(super) struct Faulty<S> {
+    faults: Faults,
+    inner: S,
+}
+
+impl FaultyLayer {
+    pub(super) fn new(faults: Faults) -> FaultyLayer {
+        FaultyLayer { faults }
+    }
+}
+
+impl<S> Layer<S> for FaultyLayer {
+    type Service = Faulty<S>;
+
+    fn layer(&self, inner: S) -> Faulty<S> {
+        Faulty { faults: self.faults.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Incoming>> for Faulty<S>
+where
+    S: Service<
+            Request<Incoming>,
+            Response = Response<Payload>,
+            Error = Infallible,
+            Future = Answering<Response<Payload>, Infallible>,
+        >,
+{
+    type Response = Response<Payload>;
+    type Error = Infallible;
+    type Future = Answering<Response<Payload>, Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let Some(subject) = self.faults.subject(request.headers()) else {
+            return self.inner.call(request);
+        };
+        let peer = request.extensions().get::<Peer>().cloned();
+        let answering = self.inner.call(request);
+        let (faults, whom) = (self.faults.clone(), subject.clone());
+        let harmed = async move {
+            let answer = answering.await?;
+            whom.passed();
+            let mut response = harm(&faults, answer).await;
+            if response.extensions().get::<NoAnswer>().is_some()
+                && let Some(peer) = peer
+            {
+                peer.reset();
+            }
+            for id in whom.touched() {
+                // A rule's name is plain ASCII.
+                if let Ok(id) = HeaderValue::from_str(&id) {
+                    response.headers_mut().append(HEADER, id);
+                }
+            }
+            Ok(response)
+        };
+        Box::pin(harmed.on_behalf_of(Some(subject)))
+    }
+}
+
+async fn harm(faults: &Faults, mut response: Response<Payload>) -> Response<Payload> {
+    let firings = faults.after(At::Response);
+    for firing in &firings {
+        firing.hold().await;
+        let tamper = match &firing.deed {
+            Deed::Reset => {
+                *response.body_mut() = Payload::Broken;
+                response.extensions_mut().insert(NoAnswer);
+                continue;
+            }
+            Deed::Status(status) => {
+                let told = response.extensions_mut().remove::<Told>();
+                response = Response::new(Payload::empty());
+                *response.status_mut() = *status;
+                if let Some(told) = told {
+                    response.extensions_mut().insert(told);
+                }
+                continue;
+            }
+            Deed::Cut(at) => Tamper::Cut(*at),
+            Deed::Corrupt => Tamper::Corrupt,
+            _ => continue,
+        };
+        response = response.map(|body| body.tampered(tamper));
+    }
+    response
+}

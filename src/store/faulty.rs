@@ -1,0 +1,104 @@
+//! The accidents that may happen to a Redis command, told as the real ones are.
+
+use super::{Store, StoreError, script};
+use crate::fault::{At, Carry, Deed, Faults, Firing};
+use redis::{Cmd, Value};
+use tokio::time::{Instant, timeout_at};
+
+/// Commands that are no scripts, by the name they are counted and matched under.
+const PLAIN: [&str; 3] = ["ping", "exists", "scan"];
+
+/// Every name a rule's `command` may say.
+pub fn commands() -> Vec<&'static str> {
+    script::all().into_iter().map(|script| script.name).chain(PLAIN).collect()
+}
+
+impl Store {
+    /// Sends a command that accidents may happen to. One that is held back for longer than anybody
+    /// waits for it takes effect all the same, later: as on a network.
+    pub(super) async fn send_faulty(
+        &self,
+        name: &'static str,
+        command: &Cmd,
+    ) -> Result<Value, StoreError> {
+        let deadline = Instant::now() + self.link.timeout();
+        let (link, faults, command) = (self.link.clone(), self.faults.clone(), command.clone());
+        let sending = async move {
+            let before = faults.to_command(At::RedisBefore, name);
+            strike(&before, deadline).await?;
+            if before.iter().any(|firing| firing.deed == Deed::Duplicate) {
+                // Both are on their way before either is answered.
+                let (_, second) = tokio::join!(link.send(&command), link.send(&command));
+                return back(&faults, name, second).await;
+            }
+            back(&faults, name, link.send(&command).await).await
+        };
+        let sending = tokio::spawn(sending.on_same_behalf());
+        match timeout_at(deadline, sending).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::Lost("its task broke down".into())),
+            Err(_) => Err(silence()),
+        }
+    }
+
+    /// The same accidents around a command that has a connection of its own.
+    pub(super) async fn around(
+        &self,
+        name: &'static str,
+        sending: impl Future<Output = Result<Value, StoreError>>,
+    ) -> Result<Value, StoreError> {
+        if !self.faults.are_on() {
+            return sending.await;
+        }
+        let deadline = Instant::now() + self.link.timeout() + self.config.wait_timeout;
+        let struck = async {
+            strike(&self.faults.to_command(At::RedisBefore, name), deadline).await?;
+            back(&self.faults, name, sending.await).await
+        };
+        timeout_at(deadline, struck).await.unwrap_or_else(|_| Err(silence()))
+    }
+}
+
+/// What happens to a command before it takes effect; `Ok` when it may be sent.
+async fn strike(firings: &[Firing], deadline: Instant) -> Result<(), StoreError> {
+    for firing in firings {
+        match &firing.deed {
+            // It never arrives; should the rule go in time, it does.
+            Deed::Lose => {
+                timeout_at(deadline, firing.hold()).await.map_err(|_| silence())?;
+            }
+            _ => firing.hold().await,
+        }
+        match &firing.deed {
+            Deed::Reset => {
+                return Err(StoreError::Unreached(format!("refused (fault {})", firing.id())));
+            }
+            Deed::Error(word) => {
+                return Err(StoreError::of_word(word, "an error response"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What happens to the answer of a command that took effect.
+async fn back(
+    faults: &Faults,
+    name: &'static str,
+    answer: Result<Value, StoreError>,
+) -> Result<Value, StoreError> {
+    let value = answer?;
+    let firings = faults.to_command(At::RedisAfter, name);
+    for firing in &firings {
+        firing.hold().await;
+        if firing.deed == Deed::Reset {
+            return Err(StoreError::Lost(format!("reset (fault {})", firing.id())));
+        }
+    }
+    Ok(value)
+}
+
+fn silence() -> StoreError {
+    StoreError::Lost("none in time".into())
+}

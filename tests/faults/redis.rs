@@ -1,0 +1,143 @@
+//! What happens to Redis commands: never sent, sent and unheard, sent late, sent twice.
+
+use super::{play, playing};
+use crate::support::client::{Call, Reply};
+use crate::support::redis::Redis;
+use crate::support::until;
+use crate::support::upstream::Upstream;
+use serde_json::{Value, json};
+
+fn errors(onceward: &crate::support::sidecar::Sidecar, kind: &str) -> f64 {
+    onceward.metric(&format!(r#"onceward_redis_errors_total{{kind="{kind}"}}"#))
+}
+
+fn told(reply: &Reply) -> (u16, String, String) {
+    (reply.status, reply.problem(), reply.state().to_owned())
+}
+
+/// A payment whose claim meets a fault once: what is told, the kind of error that is counted.
+#[track_caller]
+fn check_claim(at: &str, deed: Value, first: (u16, &str, &str), kind: &str, calls: usize) {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = playing(&redis, &upstream).set("REDIS_TIMEOUT", "1s").start();
+    // Its scripts are loaded, and both threads are connected.
+    for key in 0..8 {
+        Call::pay(&format!("warm-{key}")).send(onceward.address);
+    }
+    let before = upstream.calls();
+    let rule = json!({"at": at, "do": deed, "command": "claim", "key": "1", "times": 1});
+    onceward.fault("f", rule);
+    let reply = Call::pay("1").send(onceward.address);
+    let first = (first.0, first.1.to_owned(), first.2.to_owned());
+    assert_eq!(told(&reply), first, "{at} {deed}");
+    assert_eq!(reply.header("onceward-fault"), Some("f"));
+    assert_eq!(upstream.calls() - before, calls, "{at} {deed}");
+    if !kind.is_empty() {
+        assert!(errors(&onceward, kind) >= 1.0, "{at} {deed}: {kind}");
+    }
+    let mut again = Call::pay("1").send(onceward.address);
+    until("the claim is taken back", || {
+        again = Call::pay("1").send(onceward.address);
+        again.status == 200
+    });
+    assert_eq!(upstream.calls() - before, 1, "{at} {deed}");
+}
+
+const PAID: (u16, &str, &str) = (200, "", "succeeded");
+const AWAY: (u16, &str, &str) = (503, "store-unavailable", "unknown");
+
+#[test]
+fn a_claim_that_is_never_sent() {
+    check_claim("redis_before", json!({"reset": true}), AWAY, "unreached", 0);
+    check_claim("redis_before", json!({"error": "OOM"}), AWAY, "declined", 0);
+    check_claim("redis_before", json!({"lose": true}), AWAY, "lost", 0);
+}
+
+#[test]
+fn a_claim_whose_answer_is_lost_at_once_is_asked_for_again() {
+    check_claim("redis_after", json!({"reset": true}), PAID, "lost", 1);
+}
+
+#[test]
+fn a_claim_whose_answer_is_lost_in_silence_is_taken_back() {
+    check_claim("redis_after", json!({"lose": true}), AWAY, "lost", 0);
+}
+
+#[test]
+fn a_claim_that_comes_late_finds_itself_void() {
+    check_claim("redis_before", json!({"delay": "1500ms"}), AWAY, "lost", 0);
+}
+
+#[test]
+fn a_claim_that_comes_twice_is_one() {
+    check_claim("redis_before", json!({"duplicate": true}), PAID, "", 1);
+}
+
+#[test]
+fn forgotten_scripts_are_loaded_again() {
+    check_claim("redis_before", json!({"error": "NOSCRIPT"}), PAID, "", 1);
+}
+
+#[test]
+fn an_outcome_that_cannot_be_written_is_written_later() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = playing(&redis, &upstream).set("REDIS_TIMEOUT", "200ms").start();
+    let rule = |at: &str| json!({"at": at, "do": {"reset": true}, "command": "settle"});
+    for (key, at) in [("1", "redis_before"), ("2", "redis_after")] {
+        onceward.fault("f", rule(at));
+        let first = Call::pay(key).send(onceward.address);
+        assert_eq!((first.status, first.state()), (200, "unknown"), "{at}");
+        onceward.heal("f");
+        let mut again = Call::pay(key).send(onceward.address);
+        until("it is stored", || {
+            again = Call::pay(key).send(onceward.address);
+            again.state() == "succeeded"
+        });
+        assert_eq!(again.body, first.body);
+    }
+    assert_eq!(upstream.calls(), 2);
+}
+
+#[test]
+fn a_lease_that_cannot_be_renewed_is_lost_and_the_sleeper_tells_when_it_wakes() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = playing(&redis, &upstream).set("LOCK_TTL", "300ms").start();
+    onceward
+        .fault("renew", json!({"at": "redis_before", "do": {"reset": true}, "command": "renew"}));
+    onceward.fault("slow", json!({"at": "upstream_response", "do": {"lose": true}}));
+    let first = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    until("somebody says unknown", || Call::pay("1").send(onceward.address).state() == "unknown");
+    onceward.heal("slow");
+    assert_eq!(told(&first.join().unwrap()), (200, String::new(), "succeeded".into()));
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[test]
+fn a_crash_at_a_named_step_leaves_what_that_step_leaves() {
+    for (at, calls, state) in [("redis_before", 0, "none"), ("redis_after", 0, "unknown")] {
+        let (redis, upstream) = (Redis::start(), Upstream::start());
+        let mut onceward = playing(&redis, &upstream).set("LOCK_TTL", "300ms").start();
+        onceward.fault("f", json!({"at": at, "do": {"crash": true}, "command": "claim"}));
+        assert_eq!(Call::pay("1").try_send(onceward.address), None);
+        onceward.ended();
+        let next = playing(&redis, &upstream).set("LOCK_TTL", "300ms").start();
+        let order = || Call::get("/admin/orders/default/1").send(next.admin);
+        assert_eq!(upstream.calls(), calls);
+        match state {
+            "none" => assert_eq!(order().status, 404),
+            state => until("its lease is gone", || order().json()["state"] == state),
+        }
+    }
+}
+
+#[test]
+fn what_serves_nobody_in_particular_is_met_by_rules_for_everybody() {
+    let (_redis, _upstream, onceward) = play();
+    onceward.fault("f", json!({"at": "redis_before", "do": {"reset": true}, "command": "ping"}));
+    let ready = Call::get("/readyz").send(onceward.admin);
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("refused (fault f)"), "{}", ready.text());
+    onceward.heal("f");
+    assert_eq!(Call::get("/readyz").send(onceward.admin).status, 200);
+}
