@@ -45,6 +45,11 @@ chart-golden: setup ## write anew what the charts' scenarios render to
 model: setup ## hold the scripts to the model of an order for 100,000 random sequences
 	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture
 
+ORDERS := 10000
+.PHONY: flow
+flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers begin
+	ONCEWARD_TEST_ORDERS=$(ORDERS) $(CARGO) test $(LOCKED) --test once workers:: -- --nocapture --test-threads 1
+
 # BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date.
 bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
 	@scripts/setup-bench

@@ -222,6 +222,11 @@ impl Routes {
             .find_map(|route| Some((route, route.path.matches(path)?)))
     }
 
+    /// The route of that name, if it has orders: one of kind `callback` has none.
+    pub fn of_orders(&self, name: &str) -> Option<&Arc<Route>> {
+        self.named(name).filter(|route| route.callback.is_none())
+    }
+
     /// The route of that name.
     pub fn named(&self, name: &str) -> Option<&Arc<Route>> {
         self.0.iter().find(|route| &*route.name == name)

@@ -2,12 +2,12 @@
 
 use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
-use crate::support::sidecar::{Builder, Sidecar, sidecar};
+use crate::support::sidecar::{Builder, sidecar};
 use crate::support::upstream::{Act, Gate, Upstream};
 use crate::support::{Refusing, until};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn routes(mode: &str) -> String {
     format!(r#"[{{"name":"pay","path":"/pay","mode":"{mode}"}}]"#)
@@ -150,26 +150,6 @@ fn either_is_as_the_caller_prefers() {
     let sync = Call::pay("3").header("Prefer", "respond-async").send(onceward.address);
     assert_eq!((sync.status, sync.header("preference-applied")), (200, None));
     assert_eq!(upstream.calls(), 3);
-}
-
-#[test]
-fn a_queued_order_is_picked_up_at_once_when_workers_are_idle() {
-    let (redis, upstream) = (Redis::start(), Upstream::start());
-    let onceward = buffered(&redis, &upstream).start();
-    until("it listens for hints", || {
-        redis.command(&["PUBSUB", "NUMSUB", "onceward:queued"]).ends_with('1')
-    });
-    // The survey's round takes five seconds: without the hint most would take longer than this.
-    let mut took: Vec<Duration> = (1..=9)
-        .map(|n| {
-            accepted(&Call::pay(&n.to_string()).send(onceward.address));
-            let since = Instant::now();
-            upstream.heard(n);
-            since.elapsed()
-        })
-        .collect();
-    took.sort_unstable();
-    assert!(took[4] < Duration::from_millis(500), "{took:?}");
 }
 
 #[test]
@@ -333,27 +313,6 @@ fn tally(
     let succeeded = states.get("succeeded").copied().unwrap_or(0);
     assert!(heard.len() >= succeeded, "{} of {succeeded}", heard.len());
     states
-}
-
-#[test]
-fn of_300_orders_none_is_lost_and_none_sent_twice_when_workers_are_killed() {
-    let redis = Redis::start();
-    let upstream = Upstream::acting(|_, _| Act::ok("paid").after(Duration::from_millis(100)));
-    let builder = buffered(&redis, &upstream).set("LOCK_TTL", "1s");
-    let mut sidecars: Vec<Sidecar> = (0..3).map(|_| builder.start()).collect();
-    let mut places = BTreeMap::new();
-    for n in 0..300 {
-        let key = n.to_string();
-        let place = accepted(&Call::pay(&key).send(sidecars[0].address));
-        places.insert(key, place);
-        if n == 100 || n == 200 {
-            // In the middle of something: what came in last takes upstream a while.
-            sidecars.pop().expect("one more").kill();
-        }
-    }
-    let states = tally(&places, &upstream, sidecars[0].address);
-    assert_eq!(states.values().sum::<usize>(), 300);
-    until("the buffer is empty", || redis.command(&["KEYS", "*:stream:*"]).is_empty());
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Admin {
     async fn cancel(&self, order: &Order, (by, why): (&str, &str)) -> Result<(), Problem> {
         let routes = self.routes.load();
         // A tombstone on a route that does not exist would refuse nothing.
-        let Some(route) = routes.named(&order.route) else {
+        let Some(route) = routes.of_orders(&order.route) else {
             return Err(Problem::new(Name::NotFound, "No such route."));
         };
         let ask = CancelAsk {

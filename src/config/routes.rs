@@ -318,6 +318,32 @@ fn call(field: &str, shape: CallShape, bad: &mut impl FnMut(&str, String)) -> Op
     if shape.path.replace("{key}", "").contains(['{', '}']) {
         bad(field, "path: only {key} is filled in".into());
     }
+    let mut texts = Vec::new();
+    shape.json.iter().for_each(|json| strings(json, &mut texts));
+    if texts.iter().any(|text| names_another(text)) {
+        bad(field, "json: only {key} is filled in".into());
+    }
+    if !shape.path.contains("{key}") && !texts.iter().any(|text| text.contains("{key}")) {
+        bad(field, "names no order: put {key} into path or json".into());
+    }
     let outcome = rules(&format!("{field}.outcome"), shape.outcome, bad);
     Some(Call { method: method?, path: shape.path, json: shape.json, outcome })
+}
+
+/// Every string in a JSON value.
+fn strings<'j>(json: &'j Value, found: &mut Vec<&'j str>) {
+    match json {
+        Value::String(text) => found.push(text),
+        Value::Array(list) => list.iter().for_each(|value| strings(value, found)),
+        Value::Object(map) => map.values().for_each(|value| strings(value, found)),
+        _ => {}
+    }
+}
+
+/// Whether a name other than `{key}` stands in braces. JSON within a string has braces too, but no
+/// bare name between them.
+fn names_another(text: &str) -> bool {
+    text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).any(|(name, _)| {
+        !matches!(name, "key" | "") && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
 }

@@ -32,7 +32,7 @@ impl Plane {
     ) -> Result<Response<Payload>, Problem> {
         // Whether it is unknown, expired or somebody else's: one answer.
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
-        let route = self.routes.load().named(route).cloned().ok_or_else(absent)?;
+        let route = self.routes.load().of_orders(route).cloned().ok_or_else(absent)?;
         let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
         Subject::is_about(&route.name, key.as_str());

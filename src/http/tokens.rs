@@ -75,12 +75,12 @@ impl Plane {
     fn route_of(&self, wish: &Wish) -> Result<Arc<Route>, Problem> {
         let routes = self.routes.load();
         let route = match &wish.route {
-            Some(name) => routes.named(name),
+            Some(name) => routes.of_orders(name),
             None => routes
                 .0
                 .iter()
                 .find(|route| route.tuning.token != TokenUse::Off)
-                .or_else(|| routes.0.first()),
+                .or_else(|| routes.0.iter().find(|route| route.callback.is_none())),
         };
         route.cloned().ok_or_else(|| Problem::new(Name::BadRequest, "There is no such route."))
     }
