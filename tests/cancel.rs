@@ -4,9 +4,11 @@ use crate::resolve::{answering, asking, routes, state, to, until_state};
 use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
 use crate::support::sidecar::{ONCEWARD, Sidecar};
-use crate::support::until;
 use crate::support::upstream::{Act, Gate, Upstream};
+use crate::support::{Refusing, until};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn cancel(onceward: &Sidecar, key: &str) -> Reply {
     Call::post(&format!("/_onceward/orders/pay/{key}/cancel")).send(onceward.address)
@@ -221,4 +223,101 @@ fn the_order_command_shows_cancels_and_resolves() {
     assert_eq!(run(&["show", "pay", "nobody"]).0, 1);
     assert_eq!(run(&["resolve", "pay", "a/1"]).0, 64);
     assert_eq!(order(&onceward, "wrong", &["show", "pay", "b"]).status.code(), Some(1));
+}
+
+#[test]
+fn cancelling_twice_answers_the_same() {
+    let redis = Redis::start();
+    let upstream = Upstream::acting(|_, request| match request.target.as_str() {
+        "/cancel" => Act::status(500, "{}"),
+        "/pay" if request.header("idempotency-key") == Some("paid") => Act::ok("{}"),
+        _ => Act::Reset,
+    });
+    let onceward = asking(&redis, &upstream).start();
+    Call::pay("paid").send(onceward.address);
+    Call::pay("open").send(onceward.address);
+    for (key, status, state) in
+        [("never", 200, "cancelled"), ("open", 202, "cancelling"), ("paid", 409, "succeeded")]
+    {
+        for _ in 0..3 {
+            let reply = cancel(&onceward, key);
+            assert_eq!((reply.status, reply.state()), (status, state), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_queued_order_that_is_cancelled_is_never_sent() {
+    let (redis, upstream, port) = (Redis::start(), Upstream::start(), Refusing::bind());
+    let queueing = routes(|route| route["mode"] = "async".into());
+    let build = asking(&redis, &upstream).set("ROUTES", &queueing);
+    let away = build.clone().set("UPSTREAM", &port.url()).set("QUEUE_RETRY", "1h").start();
+    assert_eq!(Call::pay("1").send(away.address).status, 202);
+    until("it was tried and is queued again", || {
+        away.metric(r#"onceward_dispatched_total{result="retried"}"#) == 1.0
+    });
+    let cancelled = cancel(&away, "1");
+    assert_eq!((cancelled.status, cancelled.state()), (200, "cancelled"));
+    // Another replica takes the entry over, and finds nothing to send.
+    let other = build.start();
+    drop(away);
+    until("its entry is gone", || redis.command(&["KEYS", "*:stream:*"]).is_empty());
+    check(&Call::pay("1").send(other.address), 409, "order-cancelled");
+    assert_eq!(upstream.calls(), 0);
+}
+
+#[test]
+fn a_cancel_call_whose_reply_is_lost_is_repeated_until_it_is_confirmed() {
+    let redis = Redis::start();
+    let tried = AtomicUsize::new(0);
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::Reset,
+        "/cancel" => match tried.fetch_add(1, Ordering::SeqCst) {
+            0 => Act::Reset,
+            1 => Act::Silence,
+            2 => Act::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec()),
+            3 => Act::status(500, "{}"),
+            _ => Act::ok("{}"),
+        },
+        _ => Act::ok(r#"{"status":"paying"}"#),
+    });
+    let patient = routes(|route| {
+        route["upstream_timeout"] = "300ms".into();
+        route["cancel_interval"] = "20ms".into();
+    });
+    let onceward = asking(&redis, &upstream).set("ROUTES", &patient).start();
+    Call::pay("1").send(onceward.address);
+    assert_eq!(cancel(&onceward, "1").status, 202);
+    until_state(&onceward, "1", "cancelled");
+    assert_eq!(to(&upstream, "/cancel").len(), 5);
+    assert_eq!(onceward.metric(r#"onceward_cancels_total{result="cancelled"}"#), 1.0);
+    assert_eq!(onceward.metric(r#"onceward_cancels_total{result="unanswered"}"#), 3.0);
+}
+
+#[test]
+fn money_that_moved_by_mistake_is_paid_back_and_nobody_is_called() {
+    let redis = Redis::start();
+    let (charged, refunded) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (charges, refunds) = (charged.clone(), refunded.clone());
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => {
+            charges.fetch_add(1, Ordering::SeqCst);
+            Act::Reset
+        }
+        "/cancel" => {
+            refunds.fetch_add(1, Ordering::SeqCst);
+            Act::ok("{}")
+        }
+        _ => Act::ok(r#"{"status":"paying"}"#),
+    });
+    let soon = routes(|route| route["resolve_deadline"] = "700ms".into());
+    let onceward = asking(&redis, &upstream).set("ROUTES", &soon).start();
+    Call::pay("1").send(onceward.address);
+    until_state(&onceward, "1", "cancelled");
+    let moved = (charged.load(Ordering::SeqCst), refunded.load(Ordering::SeqCst));
+    assert_eq!(moved, (1, 1));
+    let metrics = Call::get("/metrics").send(onceward.admin).text();
+    let alarms = metrics.lines().filter(|line| line.starts_with("onceward_alarms_total{"));
+    assert!(alarms.clone().count() > 0);
+    assert!(alarms.clone().all(|line| line.ends_with(" 0")), "{metrics}");
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const ARCHITECTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ARCHITECTURE.md");
+const PROMISES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/PROMISES.md");
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 /// What is guaranteed, by the names used in code, tests and documents.
@@ -96,12 +97,37 @@ fn every_guarantee_names_tests_that_exist() {
         .collect();
     let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, GUARANTEES);
+    all_exist(told);
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let promises = std::fs::read_to_string(PROMISES).expect("PROMISES.md");
+    let told: Vec<(&str, Vec<&str>)> = promises
+        .lines()
+        .filter_map(|line| line.strip_prefix("- "))
+        .map(|line| {
+            let (promise, tests) = line.rsplit_once(": `").unwrap_or((line, ""));
+            (promise, tests.split('`').step_by(2).filter(|name| !name.is_empty()).collect())
+        })
+        .collect();
+    for part in ["States", "What a duplicate gets", "What upstream's answer means", "Tokens"]
+        .iter()
+        .chain(&["Buffer", "Unknown outcomes", "Cancel", "Callbacks", "Bad input"])
+    {
+        assert!(promises.contains(&format!("\n## {part}\n\n- ")), "nothing under {part}");
+    }
+    all_exist(told);
+}
+
+/// Everything that is told of names a test, and every test is there.
+fn all_exist(told: Vec<(&str, Vec<&str>)>) {
     let mut real = BTreeSet::new();
     tests_under(Path::new(TESTS), &mut real);
-    for (guarantee, tests) in told {
-        assert!(!tests.is_empty(), "no test is named for {guarantee}");
+    for (what, tests) in told {
+        assert!(!tests.is_empty(), "no test is named for {what}");
         for test in tests {
-            assert!(real.contains(test), "{guarantee}: no test is called {test}");
+            assert!(real.contains(test), "{what}: no test is called {test}");
         }
     }
 }

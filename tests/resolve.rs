@@ -154,6 +154,24 @@ fn the_first_query_comes_a_query_interval_after_and_the_next_ones_later_and_late
 }
 
 #[test]
+fn on_unknown_retry_lets_the_next_duplicate_run_under_a_higher_fence_and_counts_it() {
+    let redis = Redis::start();
+    let upstream = Upstream::acting(|call, _| match call {
+        1 => Act::Reset,
+        _ => Act::ok("paid"),
+    });
+    let onceward = sidecar(&redis, &upstream).set("ON_UNKNOWN", "retry").start();
+    assert_eq!(pay(&onceward, "1").state(), "unknown");
+    let second = pay(&onceward, "1");
+    assert_eq!((second.status, second.state(), second.is_replay()), (200, "succeeded", false));
+    assert_eq!(onceward.metric("onceward_permitted_reruns_total"), 1.0);
+    let fences: Vec<_> = upstream.requests();
+    let fences: Vec<_> = fences.iter().map(|request| request.header("onceward-fence")).collect();
+    assert_eq!(fences, [Some("1"), Some("2")]);
+    assert!(pay(&onceward, "1").is_replay());
+}
+
+#[test]
 fn a_route_may_name_its_first_query_and_its_presets_hold_in_redis() {
     let redis = Redis::start();
     let paying = r#"{"alipay_trade_pay_response":{"code":"10003"}}"#;

@@ -16,6 +16,7 @@ mod queue;
 mod rerun;
 mod resolve;
 mod response;
+mod rows;
 mod schedule;
 mod settle;
 mod survey;

@@ -63,6 +63,11 @@ impl Refusing {
         format!("http://{}", address.expect("an IP address"))
     }
 
+    /// Listens without accepting, for so many at the most.
+    pub fn queue(&self, most: i32) {
+        self.0.listen(most).expect("listening");
+    }
+
     pub fn listen(self) -> TcpListener {
         self.0.listen(128).expect("listening");
         self.0.into()
