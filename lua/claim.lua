@@ -25,9 +25,11 @@
 -- Replies
 --   granted fence attempts from
 --       the lease is taken, the record says in_flight; from is the state it left
---   found state fence stored status headers body lease_ms
+--   found state fence stored status headers body left_ms
 --       the order stands in that state; where a result is still to come, its settle will be
---       published; one in flight shows no response
+--       published; one in flight shows no response. left_ms: in flight, how long its lease holds;
+--       succeeded or failed, how long its record is kept, unless a token is presented that the
+--       record does not know; else 0
 --   lapsed fence
 --       in_flight, but its lease is gone: say so with lapse, then ask again
 --   mismatch state  same key, other request
@@ -83,7 +85,11 @@ if r[3] == attempt or not holds(grant_from, state) then
   if state == 'in_flight' then
     return {'found', state, text(fence), '', '', '', '', text(held)}
   end
-  return {'found', state, text(fence), r[8] or '', r[9] or '', r[10] or '', r[11] or '', '0'}
+  local left = 0
+  if (state == 'succeeded' or state == 'failed') and not new_token then
+    left = redis.call('PTTL', record)
+  end
+  return {'found', state, text(fence), r[8] or '', r[9] or '', r[10] or '', r[11] or '', text(left)}
 end
 
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,

@@ -16,6 +16,7 @@ use crate::http::{self, Plane};
 use crate::model::identity::AttemptIds;
 use crate::route::Routes;
 use crate::serve;
+use crate::store::finished::Finished;
 use crate::store::link::Link;
 use crate::store::settled::Waiters;
 use crate::store::{self, Store, StoreMetrics};
@@ -58,6 +59,7 @@ struct Shared {
     routes: Arc<ArcSwap<Routes>>,
     places: Arc<Semaphore>,
     waiters: Arc<Waiters>,
+    finished: Arc<Finished>,
     attempts: Arc<AttemptIds>,
     by: String,
     store_metrics: StoreMetrics,
@@ -83,10 +85,12 @@ pub fn run(
     let resolve_metrics = ResolveMetrics::new(&mut registry);
     let (hints, told) = hints();
     let dispatch_metrics = DispatchMetrics::new(&mut registry);
+    let finished = Arc::new(Finished::new(config.local_cache, &mut registry));
     let shared = Shared {
         routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
         places: Arc::new(Semaphore::new(config.max_in_flight)),
-        waiters: Arc::default(),
+        waiters: Arc::new(Waiters::new(finished.clone())),
+        finished,
         attempts: Arc::new(AttemptIds::new().map_err(StartError::Random)?),
         by: replica_name(),
         store_metrics: StoreMetrics::new(&mut registry),
@@ -219,6 +223,7 @@ impl Shared {
             store: Arc::new(self.store(link)),
             upstream: Arc::new(Upstream::new(self.upstream()).with_faults(self.faults.clone())),
             waiters: self.waiters.clone(),
+            finished: self.finished.clone(),
             attempts: self.attempts.clone(),
             max_queued: self.config.max_queued,
             redis_timeout: self.config.redis_timeout,

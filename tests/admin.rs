@@ -100,7 +100,8 @@ fn metrics_are_open_metrics_with_every_name_explained() {
         assert!(["counter", "gauge", "histogram"].contains(&family.kind.as_str()), "{family:?}");
         assert!(names.insert(&family.name), "{family:?} stands there twice");
         // What is measured in something says so in its name and its unit; the rest are counts.
-        let told = family.name.ends_with("_seconds").then(|| "seconds".to_owned());
+        let units = ["seconds", "bytes"].map(str::to_owned);
+        let told = units.into_iter().find(|unit| family.name.ends_with(&format!("_{unit}")));
         assert_eq!(family.unit, told, "{family:?}");
         assert!(family.kind != "histogram" || family.unit.is_some(), "{family:?}");
         assert!(family.samples > 0, "{family:?}");

@@ -21,6 +21,7 @@ mod flow;
 mod garbage;
 mod hostile;
 mod lua;
+mod memory;
 mod once;
 mod operating;
 mod orders;

@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use units::{duration, one_of, positive};
+use units::{duration, one_of, positive, size};
 
 /// All that was configured.
 #[derive(Clone)]
@@ -50,6 +50,8 @@ pub struct Config {
     pub max_in_flight: usize,
     pub max_queued: u64,
     pub queue_retry: Duration,
+    /// Bytes of finished responses kept in memory.
+    pub local_cache: usize,
     pub prefix: String,
     pub secrets: Arc<Secrets>,
     pub routes: Routes,
@@ -178,6 +180,7 @@ fn assemble(
         limit => Ok(limit),
     });
     let queue_retry = values.read("QUEUE_RETRY", problems, positive);
+    let local_cache = values.read("LOCAL_CACHE", problems, size);
     let prefix = values.read("PREFIX", problems, prefix);
     let secrets = values.read("SECRET", problems, |text| match text {
         "" => Ok(Secrets::none()),
@@ -214,6 +217,7 @@ fn assemble(
         max_in_flight: max_in_flight?,
         max_queued: max_queued?,
         queue_retry: queue_retry?,
+        local_cache: local_cache?,
         prefix: prefix?,
         secrets: Arc::new(secrets?),
         routes,

@@ -92,6 +92,7 @@ pub const VARS: &[Var] = &[
     process("MAX_IN_FLIGHT", "1024", "protected requests handled at once; beyond it 503"),
     process("MAX_QUEUED", "16384", "orders in the buffer; each of 64 partitions takes its share"),
     process("QUEUE_RETRY", "250ms", "before a queued order's second try; the next ones double"),
+    process("LOCAL_CACHE", "8MiB", "memory for finished responses; 0 = always ask Redis"),
     process("PREFIX", "/_onceward", "reserved path prefix of Onceward's own endpoints"),
     secret("SECRET", "", "keys fingerprints and seals bodies; comma-separated, first writes"),
     process("ROUTES", "", "routes as JSON, inline or a file's path"),

@@ -37,6 +37,7 @@ use crate::model::response::{Kept, StoredResponse};
 use crate::model::token::Presented;
 use crate::payload::Payload;
 use crate::route::{RedisDown, Route};
+use crate::store::finished::{Asked, Finished};
 use crate::store::orders::{Claim, ClaimAsk, SpentToken};
 use crate::store::record::{Found, Record};
 use crate::store::settled::Waiters;
@@ -66,6 +67,8 @@ pub struct Guard {
     pub upstream: Arc<Upstream>,
     /// Who waits in this process.
     pub waiters: Arc<Waiters>,
+    /// What this process remembers of finished orders.
+    pub finished: Arc<Finished>,
     /// Names for attempts.
     pub attempts: Arc<AttemptIds>,
     /// Orders that may be queued at once, in all partitions together.
@@ -205,6 +208,26 @@ impl Guard {
         answer
     }
 
+    /// The stored answer to a request about a finished order, where this process remembers it. It
+    /// is the answer that asking Redis would give.
+    pub fn recall(&self, asked: &Asked<'_>) -> Option<Answer> {
+        let (response, state) = self.finished.recall(asked)?;
+        self.metrics.duplicates.served(asked.id);
+        Some(Answer::Replay(response, state))
+    }
+
+    fn remember(&self, payment: &Payment, found: &Found, since: Instant) {
+        if let Kept::Response(response) = &found.kept {
+            let asked = Asked {
+                id: &payment.order.id,
+                fingerprints: &payment.fingerprints,
+                token: payment.token.as_ref().map(|token| token.hash.as_str()),
+            };
+            let answer = (found.state, response);
+            self.finished.remember(&asked, answer, found.left, since.into_std());
+        }
+    }
+
     /// Asks for the order and, when it is ours, runs the attempt to its end.
     async fn turn(self: Arc<Self>, payment: Arc<Payment>, attempt: AttemptId) -> Turn {
         let token = match self.token(&payment).await {
@@ -230,7 +253,10 @@ impl Guard {
                         self.attempt(&payment, &attempt, (fence, asked), token.as_ref()).await,
                     )
                 }
-                Claim::Found(found) => self.found(&payment, found).await,
+                Claim::Found(found) => {
+                    self.remember(&payment, &found, asked);
+                    self.found(&payment, found).await
+                }
                 Claim::Mismatch(state) => refused(Refusal::PayloadMismatch, state),
                 Claim::TokenInvalid => refused(Refusal::TokenInvalid, State::Unknown),
                 Claim::Voided => refused(Refusal::StoreUnavailable, State::Unknown),

@@ -7,11 +7,13 @@ use super::forward::{announces_trailers, may_upgrade, towards_upstream};
 use super::identify::Identity;
 use super::read_body::read_body;
 use crate::answer::problem::{Name, Problem};
-use crate::guard::Payment;
+use crate::guard::{Answer, Payment};
+use crate::model::key::Key;
 use crate::model::path::Params;
 use crate::model::token;
 use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
+use crate::store::finished::Asked;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -23,6 +25,8 @@ use std::sync::Arc;
 pub(super) enum Admitted {
     /// It is about an order.
     Payment(Payment),
+    /// It is about an order whose answer is at hand.
+    Answered(Answer, Key),
     /// It carries no key and needs none; its head as it goes upstream, and its body.
     NoOrder(Parts, Bytes),
     /// An accident befell it, and this is its answer.
@@ -56,6 +60,9 @@ impl Plane {
                 Arrival::Answered(response) => return Ok(Admitted::Struck(response)),
             }
         }
+        if let Some(answered) = identity.as_ref().and_then(|about| self.at_hand(route, about)) {
+            return Ok(answered);
+        }
         towards_upstream(&mut head, &self.config, false);
         // The body is in one piece now, however it came.
         head.headers.remove(CONTENT_LENGTH);
@@ -71,6 +78,18 @@ impl Plane {
         let payment =
             Payment { order, route, fingerprints, callers, token, grant_from, head, body, place };
         Ok(Admitted::Payment(payment))
+    }
+
+    /// The answer to a duplicate that need not ask Redis. An event is no order and always does, even
+    /// where its route's name is one's.
+    fn at_hand(&self, route: &Route, identity: &Identity) -> Option<Admitted> {
+        if route.callback.is_some() {
+            return None;
+        }
+        let Identity { order, fingerprints, token, .. } = identity;
+        let token = token.as_ref().map(|token| token.hash.as_str());
+        let answer = self.guard.recall(&Asked { id: &order.id, fingerprints, token })?;
+        Some(Admitted::Answered(answer, order.key.clone()))
     }
 }
 

@@ -33,7 +33,7 @@ impl Plane {
         let payment = match admitted {
             Admitted::Payment(payment) => payment,
             Admitted::Struck(response) => return Ok(response),
-            Admitted::NoOrder(..) => {
+            Admitted::NoOrder(..) | Admitted::Answered(..) => {
                 return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key.")));
             }
         };

@@ -40,6 +40,7 @@ impl Plane {
                 Some(wish) => self.accept(payment, wish).await,
                 None => self.pay(payment).await,
             }),
+            Admitted::Answered(answer, key) => Ok(self.told(answer, route, &key)),
             Admitted::NoOrder(head, body) => self.pass_whole(head, body).await,
             Admitted::Struck(response) => Ok(response),
         }

@@ -87,7 +87,7 @@ impl Store {
             "repeat" => {
                 let (status, headers, body) = (reply.text()?, reply.bytes()?, reply.bytes()?);
                 let secrets = &self.config.secrets;
-                Accept::Repeat(record::kept("yes", &status, &headers, body, &event.id, secrets))
+                Accept::Repeat(record::kept("yes", &status, headers, body, &event.id, secrets))
             }
             "busy" => Accept::Busy(Duration::from_millis(reply.number()?)),
             "open" => Accept::Open,

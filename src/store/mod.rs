@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod conclude;
 pub mod error;
 pub mod faulty;
+pub mod finished;
 pub mod link;
 pub mod metrics;
 pub mod names;

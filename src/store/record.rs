@@ -22,8 +22,9 @@ pub struct Found {
     pub fence: u64,
     /// What its record holds of a response; nothing while it is in flight.
     pub kept: Kept,
-    /// How long its lease holds; zero unless in flight.
-    pub lease: Duration,
+    /// In flight: how long its lease holds. Final: how long its record is kept yet, where a claim
+    /// asked and its token, if any, is known to be this order's. Else zero.
+    pub left: Duration,
 }
 
 /// All that is known of one order.
@@ -118,12 +119,12 @@ pub(super) fn found(
     let (state, fence) = (state(reply)?, reply.number()?);
     let (stored, status) = (reply.text()?, reply.text()?);
     let (headers, body) = (reply.bytes()?, reply.bytes()?);
-    let lease = reply.number::<i64>()?;
+    let left = reply.number::<i64>()?;
     Ok(Found {
         state,
         fence,
-        kept: kept(&stored, &status, &headers, body, &order.id, secrets),
-        lease: Duration::from_millis(lease.max(0).unsigned_abs()),
+        kept: kept(&stored, &status, headers, body, &order.id, secrets),
+        left: Duration::from_millis(left.max(0).unsigned_abs()),
     })
 }
 
@@ -174,7 +175,7 @@ const CLEAR: u8 = 0xff;
 pub(super) fn kept(
     stored: &str,
     status: &str,
-    headers: &[u8],
+    headers: Vec<u8>,
     body: Vec<u8>,
     id: &str,
     secrets: &Secrets,
@@ -190,7 +191,7 @@ pub(super) fn kept(
         Some(&CLEAR) => Some(Bytes::from(body).slice(1..)),
         _ => Some(Bytes::from(body)),
     };
-    match (unpack(headers), body) {
+    match (unpack(&headers.into()), body) {
         (Some(headers), Some(body)) => Kept::Response(StoredResponse { status, headers, body }),
         _ => {
             tracing::error!(order_id = id, "a stored response cannot be read back");
@@ -223,7 +224,7 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
         _ => kept(
             &text("stored"),
             &text("status"),
-            fields.get("headers").map_or(&[], Vec::as_slice),
+            fields.get("headers").cloned().unwrap_or_default(),
             fields.get("body").cloned().unwrap_or_default(),
             id,
             secrets,

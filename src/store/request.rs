@@ -49,7 +49,7 @@ pub(super) fn open(written: &[u8], id: &str, secrets: &Secrets) -> Option<(reque
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes()).ok()?;
     *request.uri_mut() = target.parse::<Uri>().ok()?;
-    *request.headers_mut() = unpack(&plain[rest..body_at])?;
+    *request.headers_mut() = unpack(&plain.slice(rest..body_at))?;
     Some((request.into_parts().0, plain.slice(body_at..)))
 }
 

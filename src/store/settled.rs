@@ -3,6 +3,7 @@
 //! A published message is a hint that saves time; those who wait also look for themselves now and
 //! then, so a lost message costs patience, never an answer. A waiter holds no connection.
 
+use super::finished::Finished;
 use super::link::Link;
 use super::names::Names;
 use super::queue::Hints;
@@ -18,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 const RELISTEN: Duration = Duration::from_millis(500);
 
 /// The orders that somebody in this process waits for.
-#[derive(Default)]
 pub struct Waiters {
     /// By order id. A waiter keeps its entry alive; the last one out takes it along.
     orders: Mutex<HashMap<Box<str>, Weak<Notify>>>,
     /// Partitions whose queue somebody wrote to.
     pub queues: Hints,
+    /// What is remembered of orders nobody need wait for.
+    finished: Arc<Finished>,
 }
 
 /// One wait for one order.
@@ -34,6 +36,11 @@ pub struct Waiter {
 }
 
 impl Waiters {
+    /// Nobody waits yet; `finished` forgets the orders of which something is told.
+    pub fn new(finished: Arc<Finished>) -> Waiters {
+        Waiters { orders: Mutex::default(), queues: Hints::default(), finished }
+    }
+
     /// Begins to wait for an order: what is told from now on is not missed.
     pub fn wait_for(self: &Arc<Self>, id: &str) -> Waiter {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,17 +76,35 @@ impl Waiters {
         if subscription.subscribe(&[names.settled_channel(), queued.clone()]).await.is_err() {
             return;
         }
+        let _heard = Heard::from_now_on(&self.finished);
         let mut messages = subscription.into_on_message();
         while let Some(message) = messages.next().await {
             let Ok(text) = std::str::from_utf8(message.get_payload_bytes()) else {
                 continue;
             };
             if message.get_channel_name() != queued {
+                self.finished.forget(text);
                 self.tell(text);
             } else if let Some(partition) = text.parse().ok().and_then(Partition::numbered) {
                 self.queues.tell(partition);
             }
         }
+    }
+}
+
+/// While it lives, this process hears what others announce.
+struct Heard<'a>(&'a Finished);
+
+impl Heard<'_> {
+    fn from_now_on(finished: &Finished) -> Heard<'_> {
+        finished.listening(true);
+        Heard(finished)
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.0.listening(false);
     }
 }
 

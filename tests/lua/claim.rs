@@ -58,7 +58,7 @@ async fn a_duplicate_finds_the_order_in_flight_and_how_long_its_lease_holds() {
         panic!("granted twice");
     };
     assert_eq!((found.state, found.fence), (InFlight, 1));
-    assert!(found.lease > LEASE / 2 && found.lease <= LEASE);
+    assert!(found.left > LEASE / 2 && found.left <= LEASE);
     assert_eq!(found.kept, Kept::Nothing);
 }
 

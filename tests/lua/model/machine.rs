@@ -154,8 +154,9 @@ impl Model {
         }
         let open = state == State::None || (retry && state == State::Unknown);
         if !open || self.owner == Some(who) {
-            let lease = if state == State::InFlight { super::LONG } else { Duration::ZERO };
-            return Claim::Found(Found { state, fence, kept: self.shown(), lease });
+            let timed = matches!(state, State::InFlight | State::Succeeded | State::Failed);
+            let left = if timed { super::LONG } else { Duration::ZERO };
+            return Claim::Found(Found { state, fence, kept: self.shown(), left });
         }
         if bound {
             self.barred.extend(self.owner);

@@ -211,9 +211,9 @@ impl<'a> Run<'a> {
                 };
                 let mut claim = store.claim(&ask).await.unwrap();
                 if let Claim::Found(found) = &mut claim
-                    && !found.lease.is_zero()
+                    && !found.left.is_zero()
                 {
-                    found.lease = LONG;
+                    found.left = LONG;
                 }
                 Reply::Claim(claim)
             }
