@@ -10,9 +10,11 @@ CARGO := cargo
 LOCKED := --locked
 # Tests mostly wait for processes of their own: more of them fit than there are cores.
 TEST_THREADS := 8
+# How long each target of `make fuzz` is tried.
+TIME := 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chart-test chart-golden model bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden model fuzz cuts bench lint size clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +56,13 @@ flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers
 bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
+
+fuzz: setup ## try broken texts on whatever reads them, TIME=1m each; one again: INPUT=target/fuzz/...
+	$(if $(INPUT),ONCEWARD_TEST_FUZZ_INPUT=$(INPUT),ONCEWARD_TEST_FUZZ_TIME=$(TIME)) \
+		$(CARGO) test $(LOCKED) fuzz -- --nocapture --test-threads=2
+
+cuts: setup ## cut the exchange with upstream at every byte, not only at every fourth
+	ONCEWARD_TEST_CUTS=all $(CARGO) test $(LOCKED) --test once faults::bytes -- --nocapture
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check

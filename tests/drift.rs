@@ -140,6 +140,9 @@ fn tests_under(folder: &Path, names: &mut BTreeSet<String>) {
             tests_under(&path, names);
             continue;
         }
+        if path.extension().is_none_or(|kind| kind != "rs") {
+            continue;
+        }
         let source = std::fs::read_to_string(&path).expect("a source file");
         let mut is_test = false;
         for line in source.lines() {

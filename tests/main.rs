@@ -19,6 +19,7 @@ mod drift;
 mod faults;
 mod flow;
 mod garbage;
+mod fuzz;
 mod hostile;
 mod lua;
 mod memory;

@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use humantime::format_rfc3339_millis;
 use hyper::header::HeaderMap;
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 /// An order as its caller sees it.
@@ -51,7 +52,7 @@ pub fn for_operator(record: &Record) -> Value {
 
 fn transition(line: &Transition, fence: u64) -> Value {
     json!({
-        "at": format_rfc3339_millis(line.at).to_string(),
+        "at": time(Some(line.at)),
         "from": line.from,
         "to": line.to,
         "by": line.by,
@@ -95,7 +96,10 @@ fn headers(headers: &HeaderMap) -> Value {
     Value::Object(map)
 }
 
-/// A time in RFC 3339, in UTC.
+/// A time in RFC 3339, in UTC; nothing for one past the year 9999, which that cannot write: only
+/// something else than us can have stored it.
 pub fn time(time: Option<SystemTime>) -> Value {
-    time.map_or(Value::Null, |time| format_rfc3339_millis(time).to_string().into())
+    let mut text = String::new();
+    let written = time.is_some_and(|time| write!(text, "{}", format_rfc3339_millis(time)).is_ok());
+    if written { text.into() } else { Value::Null }
 }

@@ -220,7 +220,12 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/fuzz/mutate.rs"]
+mod mutate;
+
+#[cfg(test)]
 mod tests {
+    use super::mutate;
     use super::*;
 
     /// The first request in doubt after these bytes, however they are cut into pieces; 0 for none.
@@ -231,6 +236,54 @@ mod tests {
             bytes.as_bytes().chunks(piece).for_each(|piece| watch.see(piece));
             let found = doubt.0.load(Ordering::Relaxed);
             assert_eq!(found, expect, "{bytes:?} by {piece}");
+        }
+    }
+
+    /// Whoever watches in pieces sees what one who watches all at once sees.
+    #[test]
+    fn fuzz_however_it_is_cut_into_pieces_it_is_judged_alike() {
+        const WORDS: [&[u8]; 16] = [
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"POST / HTTP/1.1\r\n",
+            b"Content-Length: 3\r\n",
+            b"content-length:",
+            b"Transfer-Encoding: chunked\r\n",
+            b"\r\n\r\n",
+            b"0\r\n\r\n",
+            b"3;a=b\r\nabc",
+            b"ffffffffffffffff",
+            b"18446744073709551616",
+            b" ",
+            b"\t",
+            b"abc",
+            b"Upgrade: x\r\n",
+        ];
+        let seeds = [
+            post("Content-Length: 3\r\n") + "abc" + BOTH,
+            post("Transfer-Encoding: chunked\r\n")
+                + "3;a=b\r\nabc\r\n0\r\nTrailer: 1\r\n\r\n"
+                + BOTH,
+        ];
+        let mut dice = mutate::Dice::new(7);
+        for round in 0..20_000 {
+            let [text, other] = [0, 1].map(|more| seeds[(round + more) % 2].as_bytes());
+            let text = mutate::mutate(&mut dice, text, other, &WORDS);
+            let seen = |largest: usize, dice: &mut mutate::Dice| {
+                let doubt = Doubt::default();
+                let (mut watch, mut left) = (Watch::new(doubt.clone()), &text[..]);
+                while !left.is_empty() {
+                    let (piece, rest) = left.split_at((1 + dice.below(largest)).min(left.len()));
+                    watch.see(piece);
+                    left = rest;
+                }
+                (doubt.0.load(Ordering::Relaxed), watch.between_requests(), watch.requests)
+            };
+            let whole = seen(1 << 30, &mut dice);
+            for largest in [1, 5, 60] {
+                assert_eq!(seen(largest, &mut dice), whole, "{}", text.escape_ascii());
+            }
         }
     }
 

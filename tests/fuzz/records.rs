@@ -1,0 +1,105 @@
+//! What was stored and is read back, when something else wrote there, or half of it.
+
+use super::{Target, led_to};
+use crate::lua::bench::{NAMESPACE, order, store};
+use crate::support::redis::Redis;
+use bytes::Bytes;
+use onceward::answer::document;
+use onceward::model::response::{pack, unpack};
+use onceward::model::seal::Secrets;
+use onceward::store::names::Names;
+use std::sync::Arc;
+
+/// Headers that are read back are those that were written; what is no such text is refused.
+#[test]
+fn packed_headers() {
+    let words: [&[u8]; 6] = [b"\0", b"\xff", b"content-type: a\r\n", b"\r\n", b"\n", b": "];
+    Target { name: "headers", words: &words, runs: 20_000 }.fuzz(|text| {
+        let headers = unpack(&Bytes::copy_from_slice(text));
+        if let Some(headers) = &headers {
+            assert_eq!(unpack(&pack(headers).into()).as_ref(), Some(headers));
+        }
+        led_to((headers.map(|headers| headers.len().min(9)), text.len() / 32))
+    });
+}
+
+/// What was sealed opens, under its own name and nothing else; a single changed byte is refused.
+#[test]
+fn seals() {
+    let secrets = Secrets::parse("a secret of 16 b, another secret of 24 by").unwrap();
+    Target { name: "seal", words: &[b"\xfe", b"\0\0\0\0"], runs: 5_000 }.fuzz(|text| {
+        let opened = secrets.open(b"order", text);
+        assert!(opened.is_err(), "nobody sealed that");
+        let mut sealed = secrets.seal(b"order", text).unwrap();
+        assert_eq!(secrets.open(b"order", &sealed).as_deref(), Ok(text));
+        assert!(secrets.open(b"another", &sealed).is_err());
+        let at = led_to(text) as usize % sealed.len();
+        sealed[at] ^= 1;
+        assert!(secrets.open(b"order", &sealed).is_err(), "changed at {at}");
+        led_to((opened.map_err(|error| error.to_string()), text.len() / 64))
+    });
+}
+
+/// Fields of an order's hash, a name and a value a line. Whatever stands there, the order is read
+/// or is none, its document can be written, and nothing but what was sealed to it is opened.
+#[test]
+fn stored_records() {
+    let redis = Redis::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let order = order("1");
+    let name = Names::new(NAMESPACE).of(order.partition, "order", &order.id);
+    let secrets = Arc::new(Secrets::parse("a secret of 16 b").unwrap());
+    let store = store(&redis, |config| config.secrets = secrets);
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
+    let words: [&[u8]; 24] = [
+        b"state",
+        b"succeeded",
+        b"in_flight",
+        b"unknown",
+        b"stored",
+        b"yes",
+        b"large",
+        b"status",
+        b"200",
+        b"999",
+        b"headers",
+        b"body",
+        b"\xfe",
+        b"\xff",
+        b"history",
+        b"created",
+        b"updated",
+        b"fence",
+        b"18446744073709551615",
+        b"-1",
+        b"99999999999999999 none queued a b",
+        b" ",
+        b"1",
+        b"\n",
+    ];
+    Target { name: "record", words: &words, runs: 1_500 }.fuzz(|text| {
+        let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        let record = runtime.block_on(async {
+            let mut write = redis::pipe();
+            write.del(&name).ignore();
+            for pair in lines.chunks_exact(2) {
+                // A line feed within a value is written so.
+                let value: Vec<u8> =
+                    pair[1].iter().map(|byte| if *byte == 1 { b'\n' } else { *byte }).collect();
+                write.hset(&name, pair[0], value).ignore();
+            }
+            write.exec_async(&mut connection).await.unwrap();
+            store.look(&order).await
+        });
+        led_to(match &record {
+            Err(error) => error.kind().to_owned(),
+            Ok(None) => "none".into(),
+            Ok(Some(record)) => {
+                let document = document::for_operator(record);
+                let response = document.get("response").is_some();
+                format!("{} {} {}", record.state, response, record.history.len())
+            }
+        })
+    });
+}
