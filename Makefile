@@ -14,7 +14,7 @@ TEST_THREADS := 8
 TIME := 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chart-test chart-golden model fuzz cuts bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden model fuzz bench lint size clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,9 +60,6 @@ bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve
 fuzz: setup ## try broken texts on whatever reads them, TIME=1m each; one again: INPUT=target/fuzz/...
 	$(if $(INPUT),ONCEWARD_TEST_FUZZ_INPUT=$(INPUT),ONCEWARD_TEST_FUZZ_TIME=$(TIME)) \
 		$(CARGO) test $(LOCKED) fuzz -- --nocapture --test-threads=2
-
-cuts: setup ## cut the exchange with upstream at every byte, not only at every fourth
-	ONCEWARD_TEST_CUTS=all $(CARGO) test $(LOCKED) --test once faults::bytes -- --nocapture
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check

@@ -1,4 +1,4 @@
-//! The commands: serve, check, doctor, order, health, leave, dev.
+//! The commands: serve, check, doctor, order, fault, health, leave, dev.
 
 use crate::config::{AdminPlane, Config, Problems, Process};
 use crate::doctor;
@@ -37,6 +37,9 @@ enum Command {
     /// Show, cancel, resolve or release one order, through the admin plane at ADMIN_LISTEN
     #[command(subcommand)]
     Order(operate::Act),
+    /// Put, list or remove fault rules, through the admin plane at ADMIN_LISTEN
+    #[command(subcommand)]
+    Fault(operate::fault::Act),
     /// Ask a running sidecar how it is; exit 0 or 1. For container runtimes
     Health(operate::Health),
     /// Have a running sidecar say that it is not ready any more, while it serves as before; until
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Check => configured(check),
         Command::Doctor => configured(doctor),
         Command::Order(act) => asking(|plane| operate::order(&plane, act)),
+        Command::Fault(act) => asking(|plane| operate::fault::main(&plane, act)),
         Command::Health(health) => asking(|plane| operate::health(&plane, &health)),
         Command::Leave(leave) => asking(|plane| operate::leave(&plane, &leave)),
         Command::Dev => dev::main(),

@@ -1,7 +1,9 @@
 //! Commands that ask the admin plane of a running sidecar: `onceward order`, an operator's view of
-//! one order; `onceward health` and `onceward leave`, what a container runtime asks.
+//! one order; `onceward health` and `onceward leave`, what a container runtime asks; `onceward fault`, a
+//! tester's switchboard.
 
 mod ask;
+pub mod fault;
 
 use crate::config::AdminPlane;
 use ask::ask;
@@ -114,7 +116,9 @@ pub fn leave(plane: &AdminPlane, leave: &Leave) -> ExitCode {
 fn told(plane: &AdminPlane, asked: Result<(StatusCode, String), String>) -> ExitCode {
     match asked {
         Ok((status, document)) if status.is_success() => {
-            println!("{}", document.trim_end());
+            if !document.trim_end().is_empty() {
+                println!("{}", document.trim_end());
+            }
             ExitCode::SUCCESS
         }
         Ok((status, document)) => {

@@ -1,8 +1,11 @@
 //! Faults on demand: each does at its place what the README's table says, to those it is about, and
 //! leaves nothing behind.
 
+mod accidents;
+mod bytes;
 mod caller;
 mod calls;
+mod network;
 mod redis;
 mod rules;
 mod upstream;

@@ -137,3 +137,30 @@ fn a_rule_ends_by_its_count_and_by_its_time() {
     onceward.fault("time", json!({"at": "response", "do": {"status": 418}, "for": "300ms"}));
     until("its time is over", || Call::get("/x").send(onceward.address).status == 200);
 }
+
+#[test]
+fn rules_are_put_listed_and_removed_from_the_command_line() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let builder = playing(&redis, &upstream).set("ADMIN_TOKEN", "secret");
+    let onceward = builder.start();
+    let run = |arguments: &str| {
+        let admin = onceward.admin.to_string();
+        let mut command = builder.clone().set("ADMIN_LISTEN", &admin).command();
+        let ran = command.arg("fault").args(arguments.split(' ')).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
+    };
+    let add = "add a-rule upstream_response status=500 --route default --times 1 --for 60s";
+    assert_eq!(run(add).0, Some(0));
+    assert_eq!(Call::pay("1").send(onceward.address).status, 500);
+    let (code, listed, _) = run("list");
+    let words: Vec<_> = listed.split_whitespace().collect();
+    let expected =
+        "a-rule upstream_response status=500 route=default times=1 for=60s fired 1, over";
+    assert_eq!((code, words.join(" ").as_str()), (Some(0), expected));
+    let (code, _, why) = run("add other redis_after cut=5");
+    assert!(code == Some(64) && why.contains("do.cut: means nothing at redis_after"), "{why}");
+    assert_eq!((run("add").0, run("remove nothing").0), (Some(64), Some(1)));
+    assert_eq!((run("remove a-rule").0, run("reset").0), (Some(0), Some(0)));
+    assert_eq!(run("list").1, "");
+}

@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod cutter;
 pub mod faults;
 pub mod openmetrics;
 pub mod redis;

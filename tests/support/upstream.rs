@@ -236,7 +236,8 @@ fn read(stream: &mut impl BufRead) -> Option<Request> {
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).ok()?;
-        let line = line.trim_end();
+        // A head that is cut off is none, wherever it is.
+        let line = line.strip_suffix('\n')?.trim_end();
         if line.is_empty() {
             break;
         }
