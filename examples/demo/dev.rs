@@ -16,6 +16,8 @@ pub(crate) struct Dev {
     events: Receiver<Value>,
     /// Where the sidecar listens.
     pub(crate) url: String,
+    /// Where operators ask.
+    pub(crate) admin: String,
     /// The file in which the payment service writes every charge.
     pub(crate) ledger: PathBuf,
     pub(crate) sidecar_pid: u64,
@@ -36,11 +38,18 @@ impl Dev {
                 }
             }
         });
-        let mut dev =
-            Dev { child, events, url: String::new(), ledger: PathBuf::new(), sidecar_pid: 0 };
+        let mut dev = Dev {
+            child,
+            events,
+            url: String::new(),
+            admin: String::new(),
+            ledger: PathBuf::new(),
+            sidecar_pid: 0,
+        };
         let ready = dev.event("ready")?;
         let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         dev.url = text("url");
+        dev.admin = text("admin");
         dev.ledger = text("ledger").into();
         dev.sidecar_pid = ready["sidecar_pid"].as_u64().unwrap_or_default();
         Ok(dev)

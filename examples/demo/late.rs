@@ -21,19 +21,20 @@ pub(crate) struct Found {
     pub(crate) order: &'static str,
     /// Whether the answers were right.
     pub(crate) right: bool,
-    /// Charges due in the ledger.
-    pub(crate) due: usize,
+    /// Charges and refunds due in the ledger.
+    pub(crate) due: (usize, usize),
 }
 
 type Story = fn(&str) -> io::Result<Found>;
 
 /// All of them, told at the same time, in the order of the table.
 pub(crate) fn play(url: &str) -> io::Result<Vec<Found>> {
-    let stories: [Story; 6] = [
+    let stories: [Story; 7] = [
         still_paying,
         charged_and_silent,
         never_paid,
         cancelled_before_it_arrives,
+        charged_and_cancelled,
         accepted_and_polled,
         callbacks,
     ];
@@ -67,7 +68,7 @@ fn still_paying(url: &str) -> io::Result<Found> {
     let right = right && (last.status, last.state()) == (200, "succeeded") && last.is_replay();
     let second = if same { "the same again".to_owned() } else { again.words() };
     let got = format!("{}; {second}; then {}", first.words(), last.words());
-    Ok(Found { what: "still paying, then paid", got, order: "2024-0006", right, due: 1 })
+    Ok(Found { what: "still paying, then paid", got, order: "2024-0006", right, due: (1, 0) })
 }
 
 fn charged_and_silent(url: &str) -> io::Result<Found> {
@@ -77,7 +78,7 @@ fn charged_and_silent(url: &str) -> io::Result<Found> {
     let right = first.problem() == "upstream-timeout";
     let right = right && (last.status, last.state()) == (200, "succeeded") && last.is_replay();
     let got = format!("{}; asked; then {}", first.words(), last.words());
-    Ok(Found { what: "charged, never answered", got, order: "2024-0007", right, due: 1 })
+    Ok(Found { what: "charged, never answered", got, order: "2024-0007", right, due: (1, 0) })
 }
 
 fn never_paid(url: &str) -> io::Result<Found> {
@@ -87,7 +88,7 @@ fn never_paid(url: &str) -> io::Result<Found> {
     let right = first.status == 200 && first.state() == "unknown";
     let right = right && last.problem() == "order-cancelled";
     let got = format!("{}; cancelled; then {}", first.words(), last.words());
-    Ok(Found { what: "still paying, never paid", got, order: "2024-0008", right, due: 0 })
+    Ok(Found { what: "still paying, never paid", got, order: "2024-0008", right, due: (0, 0) })
 }
 
 fn cancelled_before_it_arrives(url: &str) -> io::Result<Found> {
@@ -96,7 +97,28 @@ fn cancelled_before_it_arrives(url: &str) -> io::Result<Found> {
     let right = (cancelled.status, cancelled.state()) == (200, "cancelled");
     let right = right && (late.status, late.problem().as_str()) == (409, "order-cancelled");
     let got = format!("{}; then {}", cancelled.words(), late.words());
-    Ok(Found { what: "cancelled before it arrives", got, order: "2024-0009", right, due: 0 })
+    Ok(Found { what: "cancelled before it arrives", got, order: "2024-0009", right, due: (0, 0) })
+}
+
+/// The shopper thinks better of it when the money has moved and the answer has not come.
+fn charged_and_cancelled(url: &str) -> io::Result<Found> {
+    let number = "2024-0012";
+    let order = order(number, "silent");
+    let (there, body) = (url.to_owned(), order.clone());
+    let paying = thread::spawn(move || post(&there, "/order/pay", None, &body));
+    let until = Instant::now() + PATIENCE;
+    let result = format!("/order/get_result?orderId={number}");
+    while get(url, &result)?.json()["status"] != 1 && Instant::now() < until {
+        thread::sleep(LOOK);
+    }
+    let cancel = format!("/_onceward/orders/pay/{number}/cancel");
+    let cancel = send(url, "POST", &cancel, "", None)?;
+    let paid = paying.join().map_err(|_| io::Error::other("a payment broke off"))??;
+    let last = pay_until(url, &order, "cancelled")?;
+    let right = cancel.status == 202 && paid.problem() == "upstream-timeout";
+    let right = right && last.problem() == "order-cancelled";
+    let got = format!("{}; {}; then {}", cancel.words(), paid.words(), last.words());
+    Ok(Found { what: "charged, cancelled, refunded", got, order: number, right, due: (1, 1) })
 }
 
 fn accepted_and_polled(url: &str) -> io::Result<Found> {
@@ -113,7 +135,7 @@ fn accepted_and_polled(url: &str) -> io::Result<Found> {
     let right = accepted.status == 202 && last.state() == "succeeded";
     let right = right && again.status == 200 && again.is_replay();
     let got = format!("{}; polled; then {}", accepted.words(), again.words());
-    Ok(Found { what: "accepted now, paid later", got, order: "2024-0010", right, due: 1 })
+    Ok(Found { what: "accepted now, paid later", got, order: "2024-0010", right, due: (1, 0) })
 }
 
 /// The channel says "paid" before it says "waiting", each many times; the payment service's own
@@ -135,7 +157,7 @@ fn callbacks(url: &str) -> io::Result<Found> {
     let right = paid.status == 200 && acknowledged == 2 * COPIES;
     let got = format!("{acknowledged} acknowledged");
     let what = "callbacks repeated, out of order";
-    Ok(Found { what, got, order: number, right, due: 1 })
+    Ok(Found { what, got, order: number, right, due: (1, 0) })
 }
 
 /// As a channel does: the same again until it is heard.
