@@ -14,7 +14,7 @@ TEST_THREADS := 8
 TIME := 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chart-test chart-golden model fuzz bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ chart-test: setup ## lint, render and judge the charts; hold their variables to 
 chart-golden: setup ## write anew what the charts' scenarios render to
 	@scripts/setup charts
 	scripts/chart-test --write
+
+console-test: setup ## drive the console in a headless Chromium; pictures in target/console/
+	@scripts/setup console
+	$(CARGO) build $(LOCKED)
+	scripts/console-test
 
 model: setup ## hold the scripts to the model of an order for 100,000 random sequences
 	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture

@@ -98,6 +98,28 @@ fn who_acted_stands_in_the_log_and_in_the_history() {
 }
 
 #[test]
+fn who_played_an_accident_stands_in_the_log() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = guarded(&redis, &upstream).set("FAULTS", "on").start();
+    let rule = r#"{"at":"response","do":{"lose":true}}"#;
+    let put = Call::new("PUT", "/admin/faults/mine").header("Onceward-Actor", "bea").json(rule);
+    assert_eq!(as_operator(put, &onceward).status, 201);
+    for path in ["/admin/faults/mine", "/admin/faults"] {
+        let off = Call::new("DELETE", path).header("Onceward-Actor", "bea");
+        assert_eq!(as_operator(off, &onceward).status, 204);
+    }
+    for what in
+        ["a fault rule was put", "a fault rule was taken off", "all fault rules were taken off"]
+    {
+        until("it is logged", || {
+            let log = onceward.log();
+            let line = log.lines().find(|line| line.contains(what)).unwrap_or_default();
+            line.contains("operator admin/bea from 127.0.0.1")
+        });
+    }
+}
+
+#[test]
 fn without_a_token_no_other_page_is_answered() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = sidecar(&redis, &upstream).start();

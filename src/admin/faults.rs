@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::act::read_small;
+use super::authorize::Asker;
 use super::orders::bad;
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
@@ -16,6 +17,7 @@ impl Admin {
     /// All rules: listed, or taken off.
     pub(super) fn all_faults(
         &self,
+        asker: &Asker,
         request: &Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
         let board = self.board()?;
@@ -23,6 +25,7 @@ impl Admin {
             Method::GET => Ok(answer::json(StatusCode::OK, &json!({"faults": board.list()}))),
             Method::DELETE => {
                 board.clear();
+                tracing::warn!(%asker, "all fault rules were taken off");
                 Ok(nothing())
             }
             _ => Err(not_so("All rules take GET and DELETE.")),
@@ -33,12 +36,20 @@ impl Admin {
     pub(super) async fn one_fault(
         &self,
         id: &str,
+        asker: &Asker,
         request: Request<Incoming>,
     ) -> Result<Response<Payload>, Problem> {
         let board = self.board()?;
         match *request.method() {
-            Method::PUT => put(board, id, request).await,
-            Method::DELETE if board.remove(id) => Ok(nothing()),
+            Method::PUT => {
+                let put = put(board, id, request).await?;
+                tracing::warn!(%asker, fault = id, "a fault rule was put");
+                Ok(put)
+            }
+            Method::DELETE if board.remove(id) => {
+                tracing::warn!(%asker, fault = id, "a fault rule was taken off");
+                Ok(nothing())
+            }
             Method::DELETE => Err(Problem::new(Name::NotFound, "No such rule.")),
             _ => Err(not_so("A rule takes PUT and DELETE.")),
         }

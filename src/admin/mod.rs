@@ -138,10 +138,10 @@ impl Admin {
                     let what = (route.to_string(), key.to_string(), verb.to_string());
                     self.act((&what.0, &what.1, &what.2), &asker, request).await
                 }
-                (_, ["faults"]) => self.all_faults(&request),
+                (_, ["faults"]) => self.all_faults(&asker, &request),
                 (_, ["faults", id]) => {
                     let id = id.to_string();
-                    self.one_fault(&id, request).await
+                    self.one_fault(&id, &asker, request).await
                 }
                 _ => Err(nothing_here()),
             };

@@ -2,12 +2,14 @@
 
 import { ask, forgetToken, keepToken } from "./ask.js";
 import { told, watch } from "./live.js";
+import { alarm } from "./banner.js";
+import { faults } from "./faults.js";
 import { order } from "./order.js";
 import { overview } from "./overview.js";
 import { person } from "./person.js";
 import { count, el, hide, say } from "./show.js";
 
-const VIEWS = { "": overview, order, person };
+const VIEWS = { "": overview, order, person, faults };
 
 const main = document.getElementById("main");
 let facts = null;
@@ -30,6 +32,7 @@ async function begin() {
   say(document.getElementById("who"), `${role} at ${replica}`);
   document.getElementById("foot").replaceChildren(
     `Onceward ${version} · namespace ${namespace} · in front of ${upstream}`);
+  if (facts.faults) alarm();
   show();
   watch(changed, status, (error) => {
     forgetToken();

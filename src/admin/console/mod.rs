@@ -31,7 +31,7 @@ const ICON: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Every file there is.
-const FILES: [File; 14] = [
+const FILES: [File; 17] = [
     ("/console", HTML, include_str!("index.html")),
     ("/console/icon.svg", ICON, include_str!("icon.svg")),
     ("/console/console.css", CSS, include_str!("console.css")),
@@ -46,6 +46,9 @@ const FILES: [File; 14] = [
     ("/console/timeline.js", SCRIPT, include_str!("timeline.js")),
     ("/console/act.js", SCRIPT, include_str!("act.js")),
     ("/console/person.js", SCRIPT, include_str!("person.js")),
+    ("/console/faults.js", SCRIPT, include_str!("faults.js")),
+    ("/console/accidents.js", SCRIPT, include_str!("accidents.js")),
+    ("/console/banner.js", SCRIPT, include_str!("banner.js")),
 ];
 
 /// The file at that path.
