@@ -373,7 +373,8 @@ fn the_page_is_open_and_may_do_nothing_but_ask_this_server() {
         assert_eq!(Call::new("HEAD", &place).send(onceward.admin).status, 200);
         assert_eq!(Call::post(&place).send(onceward.admin).status, 405);
     }
-    for nothing in ["/console/", "/console/mod.rs", "/console/../mod.rs", "/console/nothing.js"] {
+    assert_eq!(get("/console/", &onceward).status, 200);
+    for nothing in ["/console/mod.rs", "/console/../mod.rs", "/console/nothing.js"] {
         assert_eq!(get(nothing, &onceward).status, 404, "{nothing}");
     }
 }

@@ -14,6 +14,7 @@ const VIEWS = { "": overview, order, person, faults };
 const main = document.getElementById("main");
 let facts = null;
 let view = null;
+let follow = null;
 
 async function begin() {
   try {
@@ -34,10 +35,14 @@ async function begin() {
     `Onceward ${version} · namespace ${namespace} · in front of ${upstream}`);
   if (facts.faults) alarm();
   show();
-  watch(changed, status, (error) => {
-    forgetToken();
-    askToken(error.message);
-  });
+  // Once: whoever shows another token goes on with the same.
+  if (follow) follow();
+  else follow = watch(changed, status, refused);
+}
+
+function refused(error) {
+  forgetToken();
+  askToken(error.message);
 }
 
 function askToken(why) {

@@ -26,6 +26,12 @@ export function faults({ facts }) {
 
   async function load() {
     clearTimeout(timer);
+    // A tab nobody sees asks nothing.
+    if (!document.hidden) await look();
+    if (!gone) timer = setTimeout(load, AGAIN_MS);
+  }
+
+  async function look() {
     try {
       const { faults: all } = await ask("/admin/faults");
       if (gone) return;
@@ -37,7 +43,6 @@ export function faults({ facts }) {
       rules.replaceChildren(trouble(error.message));
       last = undefined;
     }
-    timer = setTimeout(load, AGAIN_MS);
   }
 
   function draw(all) {

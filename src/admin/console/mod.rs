@@ -53,6 +53,8 @@ const FILES: [File; 17] = [
 
 /// The file at that path.
 pub(super) fn file(path: &str) -> Option<&'static File> {
+    // A slash at the end is easily typed.
+    let path = if path == "/console/" { "/console" } else { path };
     FILES.iter().find(|(known, ..)| *known == path)
 }
 

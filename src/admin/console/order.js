@@ -19,6 +19,12 @@ export function order({ facts, rest, query }) {
 
   async function load() {
     clearTimeout(timer);
+    // A tab nobody sees asks nothing.
+    if (!document.hidden) await look();
+    if (!gone) timer = setTimeout(load, AGAIN_MS);
+  }
+
+  async function look() {
     const { place } = orderPath(route, key, scope);
     const query = new URLSearchParams({ masked: "true", ...(scope && { scope }) });
     try {
@@ -30,11 +36,11 @@ export function order({ facts, rest, query }) {
       last = text;
     } catch (error) {
       if (gone) return;
-      if (error.status === 404) draw(null);
-      else shown.replaceChildren(trouble(error.message));
-      last = undefined;
+      const nothing = error.status === 404;
+      if (nothing && last !== null) draw(null);
+      else if (!nothing) shown.replaceChildren(trouble(error.message));
+      last = nothing ? null : undefined;
     }
-    timer = setTimeout(load, AGAIN_MS);
   }
 
   function draw(found) {

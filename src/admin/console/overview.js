@@ -117,9 +117,16 @@ function delays(title, note, what) {
   });
 }
 
+// Drawn anew only where something else was found.
+let shown;
+
 const RANK = { fail: 0, warn: 1, ok: 2 };
 
 function showPosture(section, { at, findings }) {
+  const text = JSON.stringify(findings);
+  const known = section.querySelector("[data-at]");
+  if (known && text === shown) return say(known, `as of ${clock(at)}`);
+  shown = text;
   const of = (verdict) => findings.filter((finding) => finding.verdict === verdict).length;
   const sorted = findings.toSorted((a, b) => RANK[a.verdict] - RANK[b.verdict]);
   const item = ({ verdict, check, found, advice }) => el("li", {},
@@ -132,7 +139,8 @@ function showPosture(section, { at, findings }) {
   section.replaceChildren(
     el("h2", {}, "Redis posture"),
     el("p", { class: "muted" },
-      `${of("fail")} fail, ${of("warn")} warn, ${of("ok")} ok, as of ${clock(at)}`),
+      `${of("fail")} fail, ${of("warn")} warn, ${of("ok")} ok, `,
+      el("span", { "data-at": true }, `as of ${clock(at)}`)),
     el("ul", { class: "findings" }, rest.map(item)),
     el("details", { open }, el("summary", {}, `${fine.length} checks are fine`),
       el("ul", { class: "findings" }, fine.map(item))));

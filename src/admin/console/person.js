@@ -1,7 +1,7 @@
 // What needs a person, oldest first, page by page.
 
 import { ask, orderLink } from "./ask.js";
-import { el, since, trouble, until, when } from "./show.js";
+import { el, say, since, trouble, until, when } from "./show.js";
 
 const AGAIN_MS = 10_000;
 
@@ -44,6 +44,7 @@ export function person({ rest }) {
 
   // Marks of the pages before this one; the first has none.
   const marks = [];
+  let last;
   let timer;
   let gone = false;
 
@@ -54,10 +55,15 @@ export function person({ rest }) {
       try {
         const page = await ask(`/admin/attention/${chosen}${after}`);
         if (gone) return;
-        show(page);
+        // Nothing is drawn anew under somebody's hands for nothing.
+        const text = JSON.stringify(page);
+        if (text !== last) show(page);
+        last = text;
+        for (const node of table.querySelectorAll("[data-age]")) say(node, since(node.dateTime));
       } catch (error) {
         if (gone) return;
         table.replaceChildren(trouble(error.message));
+        last = undefined;
       }
     }
     timer = setTimeout(load, AGAIN_MS);
@@ -103,7 +109,7 @@ function cell(name, ...content) {
 
 function order({ route, key, scope, since: from, why, attempts, asks, expires_at: end }) {
   return el("tr", {},
-    cell("For", el("time", { datetime: from, title: from }, since(from))),
+    cell("For", el("time", { datetime: from, title: from, "data-age": true }, since(from))),
     cell("Order", link(route, key, scope)),
     cell("Why", why ?? "–"),
     cell("Attempts", String(attempts)),
