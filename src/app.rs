@@ -169,7 +169,8 @@ pub fn run(
         let over = CancellationToken::new();
         let limits = serve::Config { header_timeout: config.header_timeout };
         let admin = serve::serve(admin_listener, limits, admin::service(admin), over.clone());
-        let listening = shared.waiters.listen(link, store.names().clone(), over.clone());
+        let watching = over.run_until_cancelled(link.watch());
+        let listening = shared.waiters.listen(link.clone(), store.names().clone(), over.clone());
         let reloading = async {
             if let Some(file) = &config.routes_file {
                 reload::watch(file, environment, &shared.routes, over.clone()).await;
@@ -184,6 +185,7 @@ pub fn run(
         let (served, ..) = tokio::join!(
             admin,
             listening,
+            watching,
             reloading,
             overview.run(over.clone()),
             surveyor.run(over.clone()),

@@ -18,7 +18,7 @@ impl Admin {
     }
 
     pub(super) async fn ready(&self) -> Response<Payload> {
-        let mut reasons = Vec::new();
+        let (mut reasons, mut impaired) = (Vec::new(), Vec::new());
         if self.draining.is_cancelled() {
             reasons.push("draining".to_owned());
         } else if self.leaving.is_cancelled() {
@@ -26,16 +26,20 @@ impl Admin {
         }
         // Where every route would let payments through without Redis, its absence is no reason.
         let routes = self.routes.load();
-        if routes.0.iter().any(|route| route.tuning.redis_down == RedisDown::Reject)
-            && let Err(error) = self.store.ping().await
-        {
-            reasons.push(error.to_string());
+        if routes.0.iter().any(|route| route.tuning.redis_down == RedisDown::Reject) {
+            match self.store.ping().await {
+                // Part of a Cluster is away: a replica that said no would take the rest away too.
+                Ok(silent) => impaired = silent,
+                Err(error) => reasons.push(error.to_string()),
+            }
         }
-        let status = match reasons.is_empty() {
+        let ready = reasons.is_empty();
+        let status = match ready {
             true => StatusCode::OK,
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let mut document = json!({"ready": reasons.is_empty(), "reasons": reasons});
+        reasons.extend(impaired);
+        let mut document = json!({"ready": ready, "reasons": reasons});
         if let Some(board) = self.faults.board() {
             let rules = board.list().len();
             document["faults"] = format!("fault simulation is on, {rules} rules").into();

@@ -1,16 +1,22 @@
 //! Where Redis is, from its several variables.
 
 use super::read::{Problem, Values};
+use super::units::one_of;
 use crate::store::link::{Mode, Place, Source};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Reads and judges them; `None` when any was bad, the problems say which.
 pub(super) fn place(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<Arc<Place>> {
-    let mode = values.read("REDIS_MODE", problems, |text| match text {
-        "standalone" => Ok(Mode::Standalone),
-        "sentinel" | "cluster" => Err("only standalone is supported by this version".to_owned()),
-        _ => Err("expected one of standalone, sentinel, cluster".to_owned()),
+    const MODES: [(&str, Mode); 3] = [
+        ("standalone", Mode::Standalone),
+        ("sentinel", Mode::Sentinel),
+        ("cluster", Mode::Cluster),
+    ];
+    let mode = values.read("REDIS_MODE", problems, |text| one_of(text, &MODES));
+    let master = values.read("REDIS_MASTER_NAME", problems, |text| match text {
+        "" => Err("expected the name Sentinels know the primary by".to_owned()),
+        name => Ok(name.to_owned()),
     });
     let ca_file = values.read("REDIS_CA_FILE", problems, readable);
     let certificate = values.read("REDIS_CERT_FILE", problems, readable);
@@ -27,6 +33,7 @@ pub(super) fn place(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<
             mode: mode?,
             urls: urls.to_owned(),
             urls_file: values.file("REDIS_URL"),
+            master: master.clone()?,
             ca_file: ca_file.clone()?,
             identity: identity.clone(),
         })

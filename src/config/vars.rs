@@ -46,7 +46,11 @@ pub const VARS: &[Var] = &[
         "30s",
         "how long for a protected body, or between two pieces of another",
     ),
-    secret("REDIS_URL", "redis://127.0.0.1:6379", "`redis://`, `rediss://` (TLS) or `unix://`"),
+    secret(
+        "REDIS_URL",
+        "redis://127.0.0.1:6379",
+        "`redis://`, `rediss://` (TLS) or `unix://`; a list for Sentinel and Cluster",
+    ),
     process("REDIS_MODE", "standalone", "standalone, sentinel, cluster"),
     process("REDIS_MASTER_NAME", "mymaster", "Sentinel's name of the primary"),
     process(

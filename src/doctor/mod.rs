@@ -13,9 +13,10 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
+use crate::model::identity::Partition;
 use std::time::Duration;
 
-use checks::{durability, memory, permissions, server, settings, timing};
+use checks::{durability, memory, permissions, sentinels, server, settings, timing};
 use facts::Facts;
 use link::Link;
 pub use report::{Finding, Report, Verdict};
@@ -23,13 +24,14 @@ pub use servers::every_server;
 
 /// The server to examine, and the settings that decide what is enough.
 ///
-/// One server at a time: with Sentinel give the master that Sentinel names, with Cluster examine
-/// each node in turn.
+/// One server at a time: the one that Sentinels name, each primary of a Cluster.
 // No Debug: the login may hold a password.
 #[derive(Clone)]
 pub struct Patient<'a> {
     /// How one connects to it.
     pub server: redis::ConnectionInfo,
+    /// A partition that this server serves; `None` for one that serves none.
+    pub partition: Option<Partition>,
     /// The longest wait for one answer (`REDIS_TIMEOUT`).
     pub timeout: Duration,
     /// The prefix of every key (`NAMESPACE`).
@@ -67,8 +69,8 @@ pub async fn examine(patient: Patient<'_>) -> Report {
             memory::room(&facts),
             durability::persistence(&facts),
             durability::replicas(&facts, patient.wait_replicas),
-            permissions::permissions(&link, patient.namespace).await,
-            permissions::writes(&link, patient.namespace).await,
+            permissions::permissions(&link, &patient).await,
+            permissions::writes(&link, &patient).await,
             timing::latency(&link, patient.timeout).await,
             timing::clock(&link).await,
             settings::lease(patient.lock_ttl, patient.timeout),

@@ -69,13 +69,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report where it cannot be found out which server is written to.
-    pub fn without_server(named: &str, why: &str) -> Report {
-        let found = format!("{named}: {why}");
-        let advice = "nothing can be claimed without Redis; check REDIS_URL and REDIS_MODE";
-        Report { findings: vec![Finding::fail("connection", found, advice)] }
-    }
-
     /// Whether at least one check failed.
     pub fn failed(&self) -> bool {
         self.findings.iter().any(|finding| finding.verdict == Verdict::Fail)

@@ -94,6 +94,7 @@ fn free_port() -> u16 {
 fn patient(redis_url: &str) -> Patient<'static> {
     Patient {
         server: redis_url.into_connection_info().unwrap(),
+        partition: None,
         timeout: TIMEOUT,
         namespace: "onceward",
         wait_replicas: 0,

@@ -84,12 +84,23 @@ impl Store {
         &self.names
     }
 
-    /// Whether Redis answers; the reason when it does not.
+    /// Which servers that are written to do not answer, and why; all is well when it is empty.
     ///
     /// # Errors
-    /// Why there was no answer.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.send("ping", &redis::cmd("PING")).await.map(drop)
+    /// When none of them answers: no payment can be taken.
+    pub async fn ping(&self) -> Result<Vec<String>, StoreError> {
+        let (mut silent, mut last) = (Vec::new(), None);
+        let servers = self.link.shards().await?;
+        for (shard, server) in servers.iter().enumerate() {
+            if let Err(error) = self.send_to("ping", shard, &redis::cmd("PING")).await {
+                silent.push(format!("{server}: {error}"));
+                last = Some(error);
+            }
+        }
+        match last {
+            Some(error) if silent.len() == servers.len() => Err(error),
+            _ => Ok(silent),
+        }
     }
 
     /// Sends one command, timed and counted under `name`.
@@ -99,6 +110,19 @@ impl Store {
             false => self.link.send(command).await,
             true => self.send_faulty(name, command).await,
         };
+        self.metrics.command(name, started.elapsed(), answer.as_ref().err());
+        answer
+    }
+
+    /// Likewise, to one of the servers that are written to.
+    async fn send_to(
+        &self,
+        name: &'static str,
+        shard: usize,
+        command: &Cmd,
+    ) -> Result<Value, StoreError> {
+        let started = Instant::now();
+        let answer = self.around(name, self.link.send_to(shard, command)).await;
         self.metrics.command(name, started.elapsed(), answer.as_ref().err());
         answer
     }

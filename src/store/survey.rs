@@ -100,12 +100,18 @@ impl Store {
         count: usize,
     ) -> Result<Page, StoreError> {
         let mut page = Page { orders: Vec::new(), next: cursor };
+        // A Cluster is scanned node by node; the cursor says at which we are.
+        let shards = self.link.shards().await?.len().max(1) as u64;
         for _ in 0..STEPS {
+            let (shard, cursor) = (page.next % shards, page.next / shards);
             let mut scan = redis::cmd("SCAN");
             let room = count.saturating_sub(page.orders.len()).max(1);
-            scan.arg(page.next).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(room);
-            let (next, found) = scanned(self.send("scan", &scan).await?)?;
-            page.next = next;
+            scan.arg(cursor).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(room);
+            let (next, found) = scanned(self.send_to("scan", shard as usize, &scan).await?)?;
+            page.next = match next {
+                0 => (shard + 1) % shards,
+                next => next.saturating_mul(shards).saturating_add(shard),
+            };
             for name in found {
                 let Some((partition, id)) = self.names.parse(&name) else {
                     continue;

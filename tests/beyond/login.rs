@@ -9,7 +9,7 @@ use crate::support::sidecar::{Builder, Sidecar, sidecar};
 use crate::support::until;
 use crate::support::upstream::{Act, Upstream};
 
-const README: &str = include_str!("../../README.md");
+pub const README: &str = include_str!("../../README.md");
 
 /// The user as the README sets it up, in one namespace.
 pub fn user(namespace: &str, password: &str) -> Vec<String> {
@@ -25,7 +25,7 @@ pub fn user(namespace: &str, password: &str) -> Vec<String> {
     rule.split_whitespace().map(str::to_owned).collect()
 }
 
-fn set_up(redis: &Redis, namespace: &str, password: &str) {
+pub fn set_up(redis: &Redis, namespace: &str, password: &str) {
     let rule = user(namespace, password);
     let rule: Vec<&str> = rule.iter().map(String::as_str).collect();
     assert_eq!(redis.command(&rule), "OK");
@@ -37,7 +37,7 @@ fn url(redis: &Redis, password: &str) -> String {
 }
 
 /// What a user was refused; the doctor's dry runs are not.
-fn refusals(redis: &Redis) -> String {
+pub fn refusals(redis: &Redis) -> String {
     redis.command(&["ACL", "LOG"])
 }
 

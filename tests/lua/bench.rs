@@ -68,7 +68,12 @@ impl Bench {
 
     /// Likewise, its store connected by another URL.
     pub fn through(redis: Redis, url: &str) -> Bench {
-        let store = Arc::new(store_at(place(Mode::Standalone, url), |_| {}));
+        Bench::at(redis, place(Mode::Standalone, url))
+    }
+
+    /// Likewise, in another mode.
+    pub fn at(redis: Redis, place: Arc<Place>) -> Bench {
+        let store = Arc::new(store_at(place, |_| {}));
         Bench {
             redis,
             store,
@@ -518,7 +523,14 @@ pub fn store_at(place: Arc<Place>, change: impl FnOnce(&mut Config)) -> Store {
 
 /// Where those URLs point.
 pub fn place(mode: Mode, urls: &str) -> Arc<Place> {
-    let source = Source { mode, urls: urls.into(), urls_file: None, ca_file: None, identity: None };
+    let source = Source {
+        mode,
+        urls: urls.into(),
+        urls_file: None,
+        master: "mymaster".into(),
+        ca_file: None,
+        identity: None,
+    };
     Arc::new(Place::new(source).unwrap())
 }
 

@@ -7,7 +7,7 @@ mod cancel;
 mod claim;
 mod conclude;
 mod drift;
-mod header;
+pub mod header;
 mod lease;
 mod model;
 mod names;

@@ -3,10 +3,12 @@
 
 pub mod certificates;
 pub mod client;
+pub mod cluster;
 pub mod cutter;
 pub mod faults;
 pub mod openmetrics;
 pub mod redis;
+pub mod sentinels;
 pub mod sidecar;
 pub mod toxic;
 pub mod upstream;

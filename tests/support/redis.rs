@@ -37,6 +37,13 @@ impl Redis {
         panic!("no redis-server would start");
     }
 
+    /// A field of `INFO replication`.
+    pub fn replication(&self, field: &str) -> String {
+        let info = command(self.port, &["INFO", "replication"]).unwrap_or_default();
+        let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap_or_default().trim_end().to_owned()
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -151,7 +158,7 @@ fn answers(port: u16, child: &mut Child) -> bool {
     false
 }
 
-fn command(port: u16, words: &[&str]) -> Option<String> {
+pub fn command(port: u16, words: &[&str]) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(super::PATIENCE)).ok()?;
     let mut text = format!("*{}\r\n", words.len());

@@ -3,6 +3,7 @@
 pub(super) mod durability;
 pub(super) mod memory;
 pub(super) mod permissions;
+pub(super) mod sentinels;
 pub(super) mod server;
 pub(super) mod settings;
 pub(super) mod timing;

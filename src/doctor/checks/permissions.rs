@@ -1,7 +1,7 @@
 //! What this user may do: every command the sidecar needs, and one real lease.
 
 use crate::doctor::{
-    Finding,
+    Finding, Patient,
     link::{Link, Trouble},
 };
 
@@ -58,10 +58,18 @@ fn needed<'a>(key: &'a str, channel: &'a str) -> Vec<(&'static str, Vec<&'a str>
     ]
 }
 
-pub(in crate::doctor) async fn permissions(link: &Link, namespace: &str) -> Finding {
+/// What is needed in a Cluster besides.
+const IN_A_CLUSTER: [(&str, &[&str]); 2] =
+    [("CLUSTER SLOTS", &["CLUSTER", "SLOTS"]), ("ASKING", &["ASKING"])];
+
+pub(in crate::doctor) async fn permissions(link: &Link, patient: &Patient<'_>) -> Finding {
     const CHECK: &str = "permissions";
-    let (key, channel) = (key(namespace, "none"), key(namespace, "channel"));
-    let needed = needed(&key, &channel);
+    let namespace = patient.namespace;
+    let (key, channel) = (key(patient, "none"), key(patient, "channel"));
+    let mut needed = needed(&key, &channel);
+    if patient.cluster_mode {
+        needed.extend(IN_A_CLUSTER.map(|(name, call)| (name, call.to_vec())));
+    }
     let user = link.ask::<String>(&["ACL", "WHOAMI"]).await.ok();
 
     let mut refused = Vec::new();
@@ -115,9 +123,9 @@ async fn allowed(link: &Link, user: Option<&str>, call: &[&str]) -> Result<bool,
 
 /// Takes, reads and gives back one lease: full memory, a broken disk or missing replicas make
 /// Redis refuse writes to a user who may write.
-pub(in crate::doctor) async fn writes(link: &Link, namespace: &str) -> Finding {
+pub(in crate::doctor) async fn writes(link: &Link, patient: &Patient<'_>) -> Finding {
     const CHECK: &str = "writes";
-    let key = key(namespace, &nonce());
+    let key = key(patient, &nonce());
     let outcome = lease(link, &key).await;
     if outcome.is_err() {
         // A write that timed out may still have happened. If this fails too, the TTL cleans up.
@@ -144,9 +152,10 @@ async fn lease(link: &Link, key: &str) -> Result<bool, Trouble> {
     Ok(set.is_some() && read.is_some() && deleted == 1)
 }
 
-/// In the first partition, like the keys of an order that falls there.
-fn key(namespace: &str, id: &str) -> String {
-    format!("{namespace}:{{p00}}:doctor:{id}")
+/// In a partition of this server's, like the keys of an order that falls there.
+fn key(patient: &Patient<'_>, id: &str) -> String {
+    let partition = patient.partition.map_or("p00".to_owned(), |partition| partition.to_string());
+    format!("{}:{{{partition}}}:doctor:{id}", patient.namespace)
 }
 
 /// Two doctors at one bed must not take each other's lease for their own.

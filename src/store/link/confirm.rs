@@ -1,10 +1,11 @@
 //! Claims that wait for replicas, on connections of their own: `WAIT` blocks its connection and
 //! speaks of what that connection wrote.
 
+use super::letter::Letter;
 use super::node::{unreached, useless};
 use crate::store::error::StoreError;
 use deadpool_redis::{Manager, Pool, Runtime};
-use redis::{Client, Cmd, Value};
+use redis::{Client, Value};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ impl Confirming {
     pub(super) async fn send(
         &self,
         client: impl Fn() -> Result<Client, StoreError>,
-        command: &Cmd,
+        letter: &Letter<'_>,
         confirm: &Confirm,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
@@ -45,7 +46,7 @@ impl Confirming {
                 error => error.to_string(),
             })
         })?;
-        let value = connection.send_packed_command(command).await?;
+        let value = letter.put(&mut connection).await?;
         if useless(&value) {
             self.forget();
         }

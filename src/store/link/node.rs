@@ -5,10 +5,12 @@
 //! whether a command was sent at all. It never sends a command twice.
 
 use super::confirm::{Confirm, Confirming};
-use super::place::Place;
+use super::letter::Letter;
+use super::place::{Address, Place};
 use crate::store::error::StoreError;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, RedisError, Value};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,9 +24,19 @@ const SILENT_COMMANDS: u32 = 3;
 /// name that points to the primary, the next connection finds the new one), or wants a login.
 const USELESS: [&str; 4] = ["READONLY", "MASTERDOWN", "NOAUTH", "WRONGPASS"];
 
+/// Which server of a place it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// One that the URLs name, by its number.
+    Listed(usize),
+    /// One that others told of.
+    Told(Address),
+}
+
 /// A connection to one Redis server.
 pub(super) struct Node {
     place: Arc<Place>,
+    at: At,
     timeout: Duration,
     slot: Mutex<Slot>,
     connecting: tokio::sync::Mutex<()>,
@@ -42,9 +54,10 @@ struct Slot {
 
 impl Node {
     /// A node that connects on its first command, taking `timeout` for it at the most.
-    pub(super) fn new(place: Arc<Place>, timeout: Duration) -> Node {
+    pub(super) fn new(place: Arc<Place>, at: At, timeout: Duration) -> Node {
         Node {
             place,
+            at,
             timeout,
             slot: Mutex::default(),
             connecting: tokio::sync::Mutex::new(()),
@@ -52,47 +65,54 @@ impl Node {
         }
     }
 
-    /// Sends one command and waits for its answer until `deadline`; an error of Redis' is an
+    /// Sends one letter and waits for its answer until its deadline; an error of Redis' is an
     /// answer.
-    pub(super) async fn send(
-        &self,
-        command: &Cmd,
-        deadline: tokio::time::Instant,
-    ) -> Result<Value, StoreError> {
-        let (mut connection, generation) = match self.standing() {
-            Some(standing) => standing,
-            None => tokio::time::timeout_at(deadline, self.connect())
-                .await
-                .map_err(|_| StoreError::Unreached("connecting took too long".into()))??,
-        };
-        match tokio::time::timeout_at(deadline, connection.send_packed_command(command)).await {
+    pub(super) async fn deliver(&self, letter: &Letter<'_>) -> Result<Value, StoreError> {
+        match letter.confirm {
+            None => self.send(letter).await,
+            Some(confirm) => self.send_confirmed(letter, confirm).await,
+        }
+    }
+
+    async fn send(&self, letter: &Letter<'_>) -> Result<Value, StoreError> {
+        let (mut connection, generation) = self.connected(letter.deadline).await?;
+        match tokio::time::timeout_at(letter.deadline, letter.put(&mut connection)).await {
             Ok(Ok(value)) => {
                 self.heard(generation, &value);
                 Ok(value)
             }
-            Ok(Err(error)) => {
-                if error.is_unrecoverable_error() || error.is_io_error() {
-                    self.drop_connection(generation);
-                }
-                Err(error.into())
-            }
-            Err(_) => {
-                self.unheard(generation);
-                Err(StoreError::Lost(format!("none within {:?}", self.timeout)))
-            }
+            Ok(Err(error)) => Err(self.broken(generation, error)),
+            Err(_) => Err(self.unheard(generation)),
         }
     }
 
-    /// Likewise on a connection of its own, on which replicas then confirm what was promised.
-    pub(super) async fn send_confirmed(
+    /// Asks several questions at once; each answer may be an error of Redis'.
+    pub(super) async fn ask(
         &self,
-        command: &Cmd,
-        confirm: &Confirm,
+        questions: &Pipeline,
         deadline: tokio::time::Instant,
+    ) -> Result<Vec<Value>, StoreError> {
+        let (mut connection, generation) = self.connected(deadline).await?;
+        let count = questions.len();
+        let asked = connection.send_packed_commands(questions, 0, count);
+        match tokio::time::timeout_at(deadline, asked).await {
+            Ok(Ok(values)) => {
+                values.iter().for_each(|value| self.heard(generation, value));
+                Ok(values)
+            }
+            Ok(Err(error)) => Err(self.broken(generation, error)),
+            Err(_) => Err(self.unheard(generation)),
+        }
+    }
+
+    /// On a connection of its own, on which replicas then confirm what was promised.
+    async fn send_confirmed(
+        &self,
+        letter: &Letter<'_>,
+        confirm: &Confirm,
     ) -> Result<Value, StoreError> {
-        let client = || self.client();
-        let sent = self.confirming.send(client, command, confirm, self.timeout);
-        tokio::time::timeout_at(deadline, sent)
+        let sent = self.confirming.send(|| self.client(), letter, confirm, self.timeout);
+        tokio::time::timeout_at(letter.deadline, sent)
             .await
             .unwrap_or_else(|_| Err(StoreError::Lost("replicas took too long".into())))
     }
@@ -105,15 +125,41 @@ impl Node {
             .map_err(|error| unreached(&error))
     }
 
+    /// Where it is, where others told of it.
+    pub(super) fn address(&self) -> Option<&Address> {
+        match &self.at {
+            At::Told(address) => Some(address),
+            At::Listed(_) => None,
+        }
+    }
+
     /// How one connects to it, as its files have it now.
     pub(super) fn info(&self) -> Result<ConnectionInfo, StoreError> {
         let servers = self.place.servers();
-        let info = servers.listed.first().cloned();
-        info.ok_or_else(|| StoreError::Unreached("no server is named".into()))
+        match &self.at {
+            At::Told(address) => Ok(servers.at(address)),
+            At::Listed(index) => servers
+                .listed
+                .get(*index)
+                .cloned()
+                .ok_or_else(|| StoreError::Unreached("this server is no longer named".into())),
+        }
     }
 
     fn client(&self) -> Result<Client, StoreError> {
         Client::open(self.info()?).map_err(|error| unreached(&error))
+    }
+
+    async fn connected(
+        &self,
+        deadline: tokio::time::Instant,
+    ) -> Result<(MultiplexedConnection, u64), StoreError> {
+        match self.standing() {
+            Some(standing) => Ok(standing),
+            None => tokio::time::timeout_at(deadline, self.connect())
+                .await
+                .map_err(|_| StoreError::Unreached("connecting took too long".into()))?,
+        }
     }
 
     fn standing(&self) -> Option<(MultiplexedConnection, u64)> {
@@ -168,23 +214,37 @@ impl Node {
         }
     }
 
-    fn unheard(&self, generation: u64) {
+    fn unheard(&self, generation: u64) -> StoreError {
         let mut slot = self.slot();
         slot.silent += 1;
         if slot.generation == generation && slot.silent >= SILENT_COMMANDS {
             slot.connection = None;
         }
+        StoreError::Lost(format!("none within {:?}", self.timeout))
     }
 
-    fn drop_connection(&self, generation: u64) {
-        let mut slot = self.slot();
-        if slot.generation == generation {
-            slot.connection = None;
+    fn broken(&self, generation: u64, error: RedisError) -> StoreError {
+        if error.is_unrecoverable_error() || error.is_io_error() {
+            let mut slot = self.slot();
+            if slot.generation == generation {
+                slot.connection = None;
+            }
         }
+        error.into()
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where it is, without anything that is secret.
+impl fmt::Display for Node {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.info() {
+            Ok(info) => info.addr().fmt(out),
+            Err(_) => out.write_str("nowhere"),
+        }
     }
 }
 

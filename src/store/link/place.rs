@@ -4,8 +4,9 @@
 //! connection: whoever rotates a password changes the file, and nothing needs to be restarted. A
 //! file that has become unreadable or wrong is told of and changes nothing.
 
-use redis::IntoConnectionInfo;
+use arc_swap::ArcSwapOption;
 use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, TlsCertificates};
+use redis::{IntoConnectionInfo, RedisConnectionInfo};
 use std::fmt;
 use std::fs::read;
 use std::path::PathBuf;
@@ -16,6 +17,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Mode {
     /// One server.
     Standalone,
+    /// Sentinels, which know the server.
+    Sentinel,
+    /// Some nodes of a Cluster, which know the others.
+    Cluster,
+}
+
+/// A host and its port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.host, self.port)
+    }
 }
 
 /// What was configured.
@@ -27,6 +45,8 @@ pub struct Source {
     pub urls: String,
     /// The file they came from.
     pub urls_file: Option<PathBuf>,
+    /// What Sentinels call the server.
+    pub master: String,
     /// Who may sign the servers' certificates, in PEM; without it the system's own list.
     pub ca_file: Option<PathBuf>,
     /// Our own certificate and its key, in PEM, for servers that ask for one.
@@ -37,6 +57,8 @@ pub struct Source {
 pub struct Place {
     source: Source,
     known: Mutex<(Read, Arc<Servers>)>,
+    /// The primary that Sentinels named last, for all threads.
+    primary: ArcSwapOption<Address>,
 }
 
 /// What files and variables said when they were last read.
@@ -51,6 +73,8 @@ struct Read {
 pub(super) struct Servers {
     /// Those the URLs name.
     pub(super) listed: Vec<ConnectionInfo>,
+    /// How one logs in to a server that is not listed.
+    login: ConnectionInfo,
 }
 
 /// What is said of a URL that cannot be used; the library's own error may repeat it, and with it a
@@ -66,7 +90,32 @@ impl Place {
     pub fn new(source: Source) -> Result<Place, String> {
         let read = source.read()?;
         let servers = Arc::new(Servers::of(&source, &read)?);
-        Ok(Place { source, known: Mutex::new((read, servers)) })
+        let known = Mutex::new((read, servers));
+        Ok(Place { source, known, primary: ArcSwapOption::empty() })
+    }
+
+    /// What the URLs name.
+    pub fn mode(&self) -> Mode {
+        self.source.mode
+    }
+
+    /// What Sentinels call the server.
+    pub(super) fn master(&self) -> &str {
+        &self.source.master
+    }
+
+    /// The primary that Sentinels named last, whichever thread asked them.
+    pub(super) fn primary(&self) -> arc_swap::Guard<Option<Arc<Address>>> {
+        self.primary.load()
+    }
+
+    /// Tells all threads which primary Sentinels named.
+    pub(super) fn set_primary(&self, address: Address) {
+        let before = self.primary.swap(Some(Arc::new(address.clone())));
+        if before.as_deref() != Some(&address) {
+            let before = before.map_or("none".to_owned(), |before| before.to_string());
+            tracing::info!(%address, %before, "Sentinel names the primary");
+        }
     }
 
     /// The servers as the files have them now.
@@ -128,15 +177,98 @@ impl Servers {
     fn of(source: &Source, read: &Read) -> Result<Servers, String> {
         let urls: Vec<&str> =
             read.urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
-        let [url] = urls.as_slice() else {
-            return Err(match urls.is_empty() {
-                true => "names no Redis".into(),
-                false => "REDIS_MODE standalone takes one URL".into(),
-            });
+        let Some((first, others)) = urls.split_first() else {
+            return Err("names no Redis".into());
         };
-        let Mode::Standalone = source.mode;
-        Ok(Servers { listed: vec![read.secured(info(url)?)?] })
+        if source.mode == Mode::Standalone && !others.is_empty() {
+            return Err("REDIS_MODE standalone takes one URL".into());
+        }
+        let login = read.secured(info(first)?)?;
+        let mut listed = vec![login.clone()];
+        for other in others {
+            listed.push(beside(&login, first, other)?);
+        }
+        if source.mode != Mode::Standalone
+            && listed.iter().any(|info| matches!(info.addr(), ConnectionAddr::Unix(_)))
+        {
+            return Err("unix:// is for REDIS_MODE standalone".into());
+        }
+        if source.mode == Mode::Cluster && login.redis_settings().db() != 0 {
+            return Err("a Cluster has only the database 0".into());
+        }
+        if source.mode == Mode::Sentinel {
+            let of_sentinels = sentinel_login(first);
+            listed = listed
+                .into_iter()
+                .map(|info| info.set_redis_settings(of_sentinels.clone()))
+                .collect();
+        }
+        Ok(Servers { listed, login })
     }
+
+    /// Where those are that the URLs name.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        let named = self.listed.iter().filter_map(|info| match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Address { host: host.clone(), port: *port })
+            }
+            _ => None,
+        });
+        named.collect()
+    }
+
+    /// How one connects to a server that others told of.
+    pub(super) fn at(&self, address: &Address) -> ConnectionInfo {
+        at(&self.login, address.host.clone(), address.port)
+    }
+}
+
+/// With that address, and all else as it is.
+fn at(login: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+    let address = match login.addr().clone() {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    login.clone().set_addr(address)
+}
+
+/// A further one of a list: `host:port`, or a URL that differs from the first in nothing else.
+fn beside(login: &ConnectionInfo, first: &str, other: &str) -> Result<ConnectionInfo, String> {
+    let scheme = first.split("://").next().unwrap_or_default();
+    let whole = match other.contains("://") {
+        true => other.to_owned(),
+        false => format!("{scheme}://{other}"),
+    };
+    let info = info(&whole)?;
+    let (mine, theirs) = (login.redis_settings(), info.redis_settings());
+    let same = theirs.password().is_none()
+        || (theirs.username(), theirs.password()) == (mine.username(), mine.password());
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+            if same && whole.starts_with(&format!("{scheme}://")) =>
+        {
+            Ok(at(login, host.clone(), *port))
+        }
+        _ => Err("all URLs of a list share scheme, user and password: after the first, host:port \
+                  will do"
+            .into()),
+    }
+}
+
+/// How one logs in to Sentinels: by `?sentinel_user=..&sentinel_password=..`, else not at all.
+fn sentinel_login(url: &str) -> RedisConnectionInfo {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        login = match &*name {
+            "sentinel_user" => login.set_username(&value),
+            "sentinel_password" => login.set_password(&value),
+            _ => login,
+        };
+    }
+    login
 }
 
 impl Read {
