@@ -22,6 +22,7 @@ use crate::store::settled::Waiters;
 use crate::store::{self, Store, StoreMetrics};
 use crate::upstream::{self, Upstream};
 use crate::worker::dispatch::{DispatchMetrics, Dispatcher};
+use crate::worker::eviction::{Eviction, EvictionMetrics};
 use crate::worker::resolve::Resolver;
 use crate::worker::survey::{SurveyMetrics, Surveyor};
 use crate::worker::{ResolveMetrics, reload};
@@ -83,6 +84,7 @@ pub fn run(
     let mut registry = Registry::with_prefix("onceward");
     let survey_metrics = SurveyMetrics::new(&mut registry);
     let resolve_metrics = ResolveMetrics::new(&mut registry);
+    let eviction_metrics = EvictionMetrics::new(&mut registry);
     let (hints, told) = hints();
     let dispatch_metrics = DispatchMetrics::new(&mut registry);
     let finished = Arc::new(Finished::new(config.local_cache, &mut registry));
@@ -138,6 +140,7 @@ pub fn run(
             alarms: shared.guard_metrics.clone(),
             faults: shared.faults.clone(),
         };
+        let eviction = Eviction { store: store.clone(), metrics: eviction_metrics };
         let dispatching = async {
             let draining = async {
                 stop.cancelled().await;
@@ -189,6 +192,7 @@ pub fn run(
             reloading,
             overview.run(over.clone()),
             surveyor.run(over.clone()),
+            eviction.run(over.clone()),
             resolver.run(told, over.clone()),
             ending
         );

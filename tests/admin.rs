@@ -135,6 +135,23 @@ fn what_one_alerts_on_is_there_before_it_happens() {
 }
 
 #[test]
+fn a_redis_that_may_drop_claims_is_told_of() {
+    for (policy, is_unsafe) in [("noeviction", 0.0), ("allkeys-lru", 1.0), ("volatile-ttl", 1.0)] {
+        let redis = Redis::start_with(&["--maxmemory-policy", policy]);
+        let upstream = Upstream::start();
+        let onceward = sidecar(&redis, &upstream).start();
+        until("it has looked and told", || {
+            let looks = r#"onceward_redis_duration_seconds_count{command="info"}"#;
+            let told = onceward.metric("onceward_redis_eviction_unsafe");
+            onceward.metric(looks) > 0.0 && told == is_unsafe
+        });
+        until("the log follows", || {
+            onceward.log().contains("may drop claims") == (is_unsafe > 0.0)
+        });
+    }
+}
+
+#[test]
 fn open_orders_are_counted_and_the_oldest_unknown_ages() {
     let (redis, gate) = (Redis::start(), Gate::default());
     let held = gate.clone();

@@ -24,7 +24,6 @@ def judge(charts):
     if error:
         return problems + [error]
     found = manifests.read(rendered)
-    problems += manifests.judge([m for m in found if m["kind"] == "ConfigMap"], "onceward-example")
     (pod,) = manifests.pods(found)
     (sidecar,) = pod["initContainers"]
     ports = {m["spec"]["ports"][0]["targetPort"] for m in found if m["kind"] == "Service"}

@@ -38,6 +38,9 @@ impl StoreError {
         !matches!(self, StoreError::Unreached(_) | StoreError::Declined(_))
     }
 
+    /// Every [`StoreError::kind`].
+    pub const KINDS: [&str; 5] = ["unreached", "lost", "declined", "unconfirmed", "protocol"];
+
     /// A short word for the metric label.
     pub fn kind(&self) -> &'static str {
         match self {

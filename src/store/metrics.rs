@@ -47,6 +47,10 @@ impl StoreMetrics {
              sent, lost may have happened, declined did not happen",
             metrics.errors.clone(),
         );
+        // A counter that first shows up as 1 has no increase to be alerted by.
+        for kind in StoreError::KINDS {
+            let _ = metrics.errors.get_or_create(&Failure { kind });
+        }
         metrics
     }
 
@@ -61,6 +65,7 @@ impl StoreMetrics {
         if let Some(error) = error
             && !matches!(error, StoreError::Declined(word) if word == "NOSCRIPT")
         {
+            debug_assert!(StoreError::KINDS.contains(&error.kind()), "{error} is not listed");
             self.errors.get_or_create(&Failure { kind: error.kind() }).inc();
         }
     }

@@ -19,6 +19,7 @@ pub mod record;
 pub mod request;
 pub mod resolve;
 pub mod script;
+pub mod server;
 pub mod settled;
 pub mod survey;
 pub mod tokens;

@@ -3,6 +3,7 @@
 mod agenda;
 mod call;
 pub mod dispatch;
+pub mod eviction;
 mod metrics;
 pub mod reload;
 pub mod resolve;

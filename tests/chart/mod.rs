@@ -1,6 +1,8 @@
-//! The charts, as far as the code and they could drift apart. What Helm makes of them is tested by
+//! The charts, their alerts and the runbook, as far as the code and they could drift apart. What Helm makes of them is tested by
 //! `make chart-test`.
 
+mod monitoring;
+mod promql;
 mod variables;
 
 /// The library chart's folder.

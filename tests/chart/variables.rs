@@ -118,6 +118,19 @@ fn truths_are_told_from_words() {
     assert_eq!(listed, real, "onceward.truths in templates/_env.tpl, variables");
 }
 
+#[test]
+fn charts_carry_the_version_of_the_binary() {
+    let version = env!("CARGO_PKG_VERSION");
+    for chart in ["onceward", "onceward-example", "onceward-injection"] {
+        let text = file(&format!("../{chart}/Chart.yaml"));
+        for line in [format!("version: {version}"), format!("appVersion: {version}")] {
+            assert!(text.lines().any(|told| told == line), "{chart}: {line}");
+        }
+        let dependency = format!("{{ name: onceward, version: {version}, ");
+        assert_eq!(text.contains(&dependency), chart != "onceward", "{chart}: {dependency}");
+    }
+}
+
 /// The fields of a struct in a source file, as serde reads them.
 fn fields(source: &str, shape: &str) -> BTreeSet<String> {
     let body = source.split(&format!("struct {shape} {{")).nth(1).expect("the struct");

@@ -1,6 +1,9 @@
-{{/* What stands beside the pod: the routes. */}}
+{{/* What stands beside the pod: the routes, and what Prometheus and Grafana pick up. */}}
 {{- define "onceward.manifests" -}}
 {{- include "onceward.routes" . }}
+{{- include "onceward.podMonitor" . }}
+{{- include "onceward.alerts" . }}
+{{- include "onceward.dashboard" . }}
 {{- end -}}
 
 {{- define "onceward.routes" -}}

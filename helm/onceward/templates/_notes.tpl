@@ -19,6 +19,10 @@ config.secret is not set: fingerprints are unkeyed and bodies are stored in clea
 
 No routes are given: every POST and PATCH with an Idempotency-Key header is protected, and what has none streams through. An order number is the better key: see config.routes.
 {{- end }}
+{{- if not $o.monitoring.alerts.enabled }}
+
+Nobody is called when an order stays unknown: monitoring.alerts.enabled is off.
+{{- end }}
 {{- if has (toString $o.config.faults) (list "on" "true") }}
 
 Fault simulation is ON: never in front of real money.
