@@ -14,7 +14,7 @@ TEST_THREADS := 8
 TIME := 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ size: ## build the release binary and hold it to its limit
 	size=$$(wc -c < "$$binary"); \
 	echo "$$binary: $$size bytes, limit $(SIZE_LIMIT)"; \
 	test "$$size" -lt $(SIZE_LIMIT)
+
+image: setup ## build the container image; without an engine, lint it and rehearse its build twice
+	@scripts/setup charts
+	scripts/image
 
 clean: ## remove what was built
 	$(CARGO) clean

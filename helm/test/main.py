@@ -25,6 +25,7 @@ def main():
         problems.extend(f"{name}: {line}" for line in found)
         passed += not found
 
+    check("Dockerfile", render.hadolint())
     for chart in charts.names:
         check(chart, charts.lint(chart))
     for scenario in charts.scenarios():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HELM = ROOT / "target/chart-tools/bin/helm"
+HADOLINT = ROOT / "target/chart-tools/python/bin/hadolint"
 # Charts are worked on in a copy: Helm puts the library into its users' folders.
 STAGE = ROOT / "target/chart-test"
 NEWEST = "1.37.0"
@@ -62,6 +63,12 @@ class Charts:
         place = ["--namespace", "payments", "--kube-version", NEWEST]
         code, said = helm("template", "pay", STAGE / chart, *place, *more)
         return (None, said) if code else (said, None)
+
+
+def hadolint():
+    """What is wrong with the Dockerfile."""
+    done = subprocess.run([HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True)
+    return [done.stdout + done.stderr] if done.returncode else []
 
 
 def helm(*words):
