@@ -5,7 +5,8 @@
 -- The order stands again as it stood before the claim. A new one's record stays, in state none: its
 -- fence must never fall, and the void mark must be found by a claim that was held up on the way.
 --
--- KEYS record lease token due unknown
+-- KEYS record lease token due unknown lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id
@@ -22,10 +23,12 @@
 --   refused state    the order has moved on; nothing was written, but that one being cancelled is due
 --                    at once, for this attempt has ended
 local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lifecycle = KEYS[6]
 local id, attempt, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local channel, by, why = ARGV[4], ARGV[5], ARGV[6]
 
-local r = redis.call('HMGET', record, 'state', 'attempt', 'void', 'from', 'waited', 'history', 'ask')
+local r = redis.call('HMGET', record, 'state', 'attempt', 'void', 'from', 'waited', 'history', 'ask',
+  'move')
 local state, mine = r[1] or 'none', r[2] == attempt
 if r[3] and holds(r[3], attempt) then
   if mine then return {'abandoned', state} end
@@ -45,6 +48,7 @@ if not mine then
 end
 
 local now, back = now_ms(), r[4] or 'none'
+follow(lifecycle, r[8], id, back, now)
 redis.call('HSET', record, 'state', back, 'void', with(r[3], attempt), 'updated', text(now),
   'history', noted(r[6], now, state, back, by, why))
 redis.call('HDEL', record, 'waited')

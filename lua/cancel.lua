@@ -4,7 +4,8 @@
 --
 -- Works for an order nobody has seen: its tombstone refuses the payment that arrives late.
 --
--- KEYS record lease due unknown cancelling
+-- KEYS record lease due unknown cancelling lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id
@@ -27,12 +28,13 @@
 --   refused state    it cannot be cancelled in that state on this route; nothing was written
 --   absent           it is another caller's; nothing was written
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lifecycle = KEYS[6]
 local id, callers, confirm = ARGV[1], ARGV[2], ARGV[3]
 local cancelled_from, cancelling_from, keep_ms = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local route, key, scope = ARGV[7], ARGV[8], ARGV[9]
 local channel, by, why = ARGV[10], ARGV[11], ARGV[12]
 
-local r = redis.call('HMGET', record, 'state', 'caller', 'created', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'caller', 'created', 'waited', 'history', 'move')
 local state = r[1] or 'none'
 if callers ~= '' and r[2] and not holds(callers, r[2]) then
   return {'absent'}
@@ -60,6 +62,7 @@ end
 
 local now = now_ms()
 local to = at_once and 'cancelled' or 'cancelling'
+follow(lifecycle, r[6], id, to, now)
 redis.call('HSET', record, 'v', '1', 'state', to, 'route', route, 'key', key, 'scope', scope,
   'created', r[3] or text(now), 'updated', text(now), 'asks', '0',
   'history', noted(r[5], now, state, to, by, why))

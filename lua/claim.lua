@@ -3,7 +3,8 @@
 --
 -- Every check stands before the first write. The record outlives the lease, whatever keep_ms says.
 --
--- KEYS record lease token due unknown
+-- KEYS record lease token due unknown lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id            the order's id, as it stands in the indexes
@@ -21,6 +22,9 @@
 --   by
 --   ask_ms        should its outcome become unknown, how long after that it is first asked about;
 --                 0 when nobody can be asked
+--   move          `start from to keep_ms hold_ms`: the states of its lifecycle it may start from,
+--                 comma-separated, and where its success leads; how long these are kept, and how
+--                 long an order may be silent that moves them. Empty without a lifecycle
 --
 -- Replies
 --   granted fence attempts from
@@ -33,13 +37,18 @@
 --   lapsed fence
 --       in_flight, but its lease is gone: say so with lapse, then ask again
 --   mismatch state  same key, other request
+--   moving state    it may start, but another order of its number is moving their lifecycle
+--   illegal state stands
+--       it may start, but not while its lifecycle stands there
 --   token-invalid   unknown, expired, spent, of another order or another caller
 --   voided          this attempt was abandoned, or another took its place, before this call arrived
 local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lifecycle = KEYS[6]
 local id, attempt, lease_ms, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local fingerprints, callers, grant_from = ARGV[5], ARGV[6], ARGV[7]
 local token_hash, token_until = ARGV[8], tonumber(ARGV[9])
 local route, key, scope, by, ask_ms = ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local move = ARGV[15]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'attempts', 'fingerprint', 'token',
   'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited', 'caller',
@@ -92,6 +101,14 @@ if r[3] == attempt or not holds(grant_from, state) then
   return {'found', state, text(fence), r[8] or '', r[9] or '', r[10] or '', r[11] or '', text(left)}
 end
 
+local bar, stands = barred(lifecycle, move, id)
+if bar == 'moving' then
+  return {'moving', state}
+end
+if bar then
+  return {'illegal', state, stands}
+end
+
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,
 -- its lease was not) still wins: wait for it to run out.
 local owner = attempt .. ':' .. text(fence + 1)
@@ -119,4 +136,8 @@ redis.call('HSET', record, 'v', '1', 'state', 'in_flight', 'fence', text(fence),
   'history', noted(r[13], now, state, 'in_flight', by, 'claimed'))
 redis.call('PEXPIRE', record, math.max(keep_ms, 2 * lease_ms))
 redis.call('ZADD', due, text(now + lease_ms), id)
+if lifecycle then
+  redis.call('HSET', record, 'move', move)
+  begin(lifecycle, move, id, now)
+end
 return {'granted', text(fence), text(attempts), state}

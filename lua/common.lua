@@ -68,3 +68,62 @@ local function may_start(token, token_until, callers, id)
   -- Past its time the mark that it was spent would vanish as soon as it is made.
   return token_until > now_ms()
 end
+
+-- A lifecycle is one state for all orders of a number, and which of them moves it, until when. An
+-- order's `move` is what its route says, kept in its record as it was claimed: `start from to keep_ms
+-- hold_ms`. The key is missing for an order without one, its `move` too.
+
+-- Where a lifecycle stands, and the order that moves it; one that was not heard of for too long
+-- does not count.
+local function standing(lifecycle, start, now)
+  local l = redis.call('HMGET', lifecycle, 'state', 'mover', 'until')
+  local mover = l[2] and tonumber(l[3]) > now and l[2]
+  return l[1] or start, mover
+end
+
+-- What bars an order from its move: `moving` while another order makes one, `illegal` where the
+-- state is not one it starts from; and that state.
+local function barred(lifecycle, move, id)
+  if not lifecycle then return nil end
+  local start, from = string.match(move, '(%S+) (%S+)')
+  local state, mover = standing(lifecycle, start, now_ms())
+  if mover and mover ~= id then return 'moving', state end
+  if not holds(from, state) then return 'illegal', state end
+end
+
+-- From now on the lifecycle is this order's to move.
+local function begin(lifecycle, move, id, now)
+  local start, keep, hold = string.match(move, '(%S+) %S+ %S+ (%d+) (%d+)')
+  local state = standing(lifecycle, start, now)
+  redis.call('HSET', lifecycle, 'v', '1', 'state', state, 'mover', id, 'until', text(now + hold),
+    'updated', text(now))
+  redis.call('PEXPIRE', lifecycle, text(hold + keep))
+end
+
+-- The lifecycle follows its order to where that stands from now on: it is moved by a success, the
+-- order's alone while its outcome is open, and free when it ended otherwise. Returns the state in
+-- which a success found it that came too late to move it.
+local function follow(lifecycle, move, id, to, now)
+  if not lifecycle or not move then return nil end
+  local start, from, goal, keep = string.match(move, '(%S+) (%S+) (%S+) (%d+)')
+  local state, mover = standing(lifecycle, start, now)
+  -- Released, it may have given up its move and tell of itself after all.
+  local mine = mover == id or (not mover and holds(from, state))
+  if to == 'succeeded' then
+    if not mine then return state end
+    state = goal
+  elseif to ~= 'none' and to ~= 'failed' and to ~= 'cancelled' then
+    if mine then begin(lifecycle, move, id, now) end
+    return nil
+  elseif mover ~= id then
+    return nil
+  end
+  redis.call('HSET', lifecycle, 'v', '1', 'state', state, 'updated', text(now))
+  redis.call('HDEL', lifecycle, 'mover', 'until')
+  redis.call('PEXPIRE', lifecycle, keep)
+end
+
+-- Why, with what is to be said of a lifecycle that could not follow.
+local function telling(why, astray)
+  return astray and why .. '; its lifecycle was not moved, it is ' .. astray or why
+end

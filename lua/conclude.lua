@@ -5,7 +5,8 @@
 -- get the order document. An attempt still under way can add its response with settle, under its
 -- fence, if it ends in the same state.
 --
--- KEYS record lease due unknown cancelling
+-- KEYS record lease due unknown cancelling lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id
@@ -18,19 +19,23 @@
 --
 -- Replies
 --   concluded state  the order is final now; the state it left
+--   astray stands    likewise, or it was before; but its lifecycle stands there and was not moved:
+--                    another order moved it, or is moving it
 --   already          it stood in that state before, perhaps by an earlier copy of this call
 --   refused state    its state does not allow it; nothing was written
 --   absent           nobody has seen this order, or its claim was given back
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lifecycle = KEYS[6]
 local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', record, 'state', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'waited', 'history', 'move', 'astray')
 local state = r[1] or 'none'
 if state == 'none' then
   return {'absent'}
 end
 if state == to then
+  if r[5] then return {'astray', r[5]} end
   return {'already'}
 end
 if not holds(from, state) then
@@ -38,8 +43,9 @@ if not holds(from, state) then
 end
 
 local now = now_ms()
+local astray = follow(lifecycle, r[4], id, to, now)
 redis.call('HSET', record, 'state', to, 'updated', text(now),
-  'history', noted(r[3], now, state, to, by, why))
+  'history', noted(r[3], now, state, to, by, telling(why, astray)))
 redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'settled', 'waited')
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
@@ -48,5 +54,9 @@ redis.call('ZREM', cancelling, id)
 redis.call('DEL', lease)
 if r[2] then
   redis.call('PUBLISH', channel, id)
+end
+if astray then
+  redis.call('HSET', record, 'astray', astray)
+  return {'astray', astray}
 end
 return {'concluded', state}

@@ -5,7 +5,8 @@
 -- A queued order's record has no end of its own: what was accepted is not forgotten. It gets one
 -- when it is claimed.
 --
--- KEYS record lease token request queue
+-- KEYS record lease token request queue lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id            the order's id, as it stands in the entry
@@ -23,6 +24,7 @@
 --   most          entries this partition may hold
 --   hint          channel that wakes workers
 --   partition     its number, as it is told there
+--   move          its part in its lifecycle, as claim takes it
 --
 -- Replies
 --   queued fence attempts created updated
@@ -34,11 +36,16 @@
 --   mismatch state  same key, other request
 --   token-invalid   unknown, expired, spent, of another order or another caller
 --   overloaded      the partition holds as many entries as it may; nothing was written
+--   moving state    as claim says it
+--   illegal state stands
+--       likewise
 local record, lease, token, request, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lifecycle = KEYS[6]
 local id, attempt, fingerprints, callers = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local grant_from, token_hash, token_until = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local route, key, scope, by = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local sealed, most, hint, partition = ARGV[12], tonumber(ARGV[13]), ARGV[14], ARGV[15]
+local move = ARGV[16]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempts', 'fingerprint', 'token', 'stored',
   'status', 'headers', 'body', 'created', 'updated', 'history', 'caller')
@@ -73,6 +80,13 @@ end
 if held >= 0 then
   return {'found', 'in_flight', fence, '', '', '', '', text(held)}
 end
+local bar, stands = barred(lifecycle, move, id)
+if bar == 'moving' then
+  return {'moving', state}
+end
+if bar then
+  return {'illegal', state, stands}
+end
 if redis.call('XLEN', queue) >= most then
   return {'overloaded'}
 end
@@ -90,6 +104,10 @@ redis.call('HSET', record, 'v', '1', 'state', 'queued', 'fence', fence, 'attempt
   'updated', text(now), 'history', noted(r[12], now, state, 'queued', by, 'accepted'))
 redis.call('HDEL', record, 'tries', 'tried')
 redis.call('PERSIST', record)
+if lifecycle then
+  redis.call('HSET', record, 'move', move)
+  begin(lifecycle, move, id, now)
+end
 redis.call('SET', request, sealed)
 if redis.call('EXISTS', queue) == 0 then
   redis.call('XGROUP', 'CREATE', queue, WORKERS, '0', 'MKSTREAM')

@@ -1,14 +1,16 @@
 #!lua flags=no-writes
 -- look: one order as it stands. Writes nothing.
 --
--- KEYS record lease
+-- KEYS record lease lifecycle
+-- The last is left out for an order without one.
 --
 -- Replies
 --   order expires lease_ms ...
---       then the record's fields, name and value in turn; when the record expires is ms since 1970,
---       or -1 where it has no end
+--       then the record's fields, name and value in turn, and as such where its lifecycle stands
+--       (lifecycle, mover), each only if it does; when the record expires is ms since 1970, or -1
+--       where it has no end
 --   absent
-local record, lease = KEYS[1], KEYS[2]
+local record, lease, lifecycle = KEYS[1], KEYS[2], KEYS[3]
 
 local all = redis.call('HGETALL', record)
 if #all == 0 then
@@ -17,5 +19,12 @@ end
 local reply = {'order', text(redis.call('PEXPIRETIME', record)), text(redis.call('PTTL', lease))}
 for i = 1, #all do
   reply[#reply + 1] = all[i]
+end
+if lifecycle then
+  local state, mover = standing(lifecycle, nil, now_ms())
+  for name, value in pairs({lifecycle = state, mover = mover or nil}) do
+    reply[#reply + 1] = name
+    reply[#reply + 1] = value
+  end
 end
 return reply

@@ -5,7 +5,8 @@
 -- It stands in none until the next duplicate claims it under a higher fence; until then it stays
 -- bound to its request, and an outcome its attempt tells after all is still taken.
 --
--- KEYS record lease due unknown
+-- KEYS record lease due unknown lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id
@@ -23,10 +24,11 @@
 --   refused state  it is not of unknown outcome; nothing was written
 --   gone           there is no such record
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lifecycle = KEYS[5]
 local id, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'released', 'waited', 'history')
+local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'released', 'waited', 'history', 'move')
 if not r[1] then
   return {'gone'}
 end
@@ -42,6 +44,7 @@ if r[1] == 'in_flight' or not holds(from, r[1]) or redis.call('EXISTS', lease) =
 end
 
 local now = now_ms()
+follow(lifecycle, r[7], id, 'none', now)
 redis.call('HSET', record, 'state', 'none', 'released', r[3] or '-', 'updated', text(now),
   'history', noted(r[6], now, r[1], 'none', by, why))
 redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'waited')

@@ -3,7 +3,8 @@
 --
 -- A full Redis must not lose an outcome: this script may write past maxmemory.
 --
--- KEYS record lease due unknown
+-- KEYS record lease due unknown lifecycle
+-- The last is left out for an order without one.
 --
 -- ARGV
 --   id
@@ -23,6 +24,8 @@
 -- Replies
 --   settled        written, or an earlier copy of this call wrote it; an order that somebody else
 --                  brought to the same end meanwhile gets the response it still lacks
+--   astray stands  likewise, but its lifecycle stands there and was not moved: another order moved
+--                  it, or is moving it
 --   kept           the order is being cancelled: it stays so, the outcome and its response are kept
 --                  for when the cancel call has decided, which is due at once; of two outcomes the
 --                  first is kept that is not unknown
@@ -30,12 +33,13 @@
 --   refused state  the order's state does not allow it; nothing was written
 --   gone           there is no such record
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lifecycle = KEYS[5]
 local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history',
-  'released', 'ask', 'stored', 'told')
+  'released', 'ask', 'stored', 'told', 'move', 'astray')
 if not r[1] then
   return {'gone'}
 end
@@ -43,12 +47,14 @@ if r[2] ~= fence or r[3] ~= attempt then
   return {'fenced', r[2] or '0'}
 end
 if r[4] == attempt and r[1] == to then
+  if r[12] then return {'astray', r[12]} end
   return {'settled'}
 end
 -- Final already, on a callback's word; nothing follows this state, so `from` does not list it.
 if r[1] == to and not holds(from, to) and not r[9] and not r[4] then
   redis.call('HSET', record, 'settled', attempt, 'stored', stored, 'status', status,
     'headers', headers, 'body', body)
+  if r[12] then return {'astray', r[12]} end
   return {'settled'}
 end
 local cancelling = r[1] == 'cancelling'
@@ -66,6 +72,7 @@ end
 
 local now = now_ms()
 if cancelling then
+  follow(lifecycle, r[11], id, 'cancelling', now)
   redis.call('HSET', record, 'settled', attempt, 'told', to, 'updated', text(now), 'history',
     noted(r[6], now, 'cancelling', 'cancelling', by, 'attempt ended ' .. to .. ': ' .. why))
   if stored ~= 'no' then
@@ -76,9 +83,10 @@ if cancelling then
   redis.call('DEL', lease)
   return {'kept'}
 end
+local astray = follow(lifecycle, r[11], id, to, now)
 redis.call('HSET', record, 'state', to, 'settled', attempt, 'updated', text(now), 'stored', stored,
   'status', status, 'headers', headers, 'body', body,
-  'history', noted(r[6], now, r[1], to, by, why))
+  'history', noted(r[6], now, r[1], to, by, telling(why, astray)))
 if r[7] then
   redis.call('HDEL', record, 'released')
 end
@@ -95,5 +103,9 @@ redis.call('DEL', lease)
 if r[5] then
   redis.call('HDEL', record, 'waited')
   redis.call('PUBLISH', channel, id)
+end
+if astray then
+  redis.call('HSET', record, 'astray', astray)
+  return {'astray', astray}
 end
 return {'settled'}

@@ -6,7 +6,9 @@ mod callback;
 
 pub use callback::{Ack, Callback, Tells};
 
+use crate::model::identity::Order;
 use crate::model::key::Key;
+use crate::model::lifecycle::Move;
 use crate::model::order::State;
 use crate::model::outcome::Rule;
 use crate::model::path::{Params, Pattern};
@@ -37,6 +39,8 @@ pub struct Route {
     pub cancel: Option<Call>,
     /// For a route of kind `callback`: how notifications are treated. It has no orders then.
     pub callback: Option<Callback>,
+    /// The move its orders make in the lifecycle of their number.
+    pub step: Option<Arc<Move>>,
     /// Whether the caller that made an order may cancel it; else only an operator may.
     pub client_cancel: bool,
     /// How queries and cancels follow each other.
@@ -150,6 +154,15 @@ pub struct Call {
 }
 
 impl Route {
+    /// Its order of that scope and key.
+    pub fn order(&self, scope: &str, key: Key) -> Order {
+        let order = Order::new(self.name.clone(), scope, key);
+        match &self.step {
+            Some(step) => order.moving(step),
+            None => order,
+        }
+    }
+
     /// The states a claim may start from: the policy, as the store understands it.
     pub fn grant_from(&self) -> &'static [State] {
         match self.tuning.on_unknown {
@@ -225,6 +238,14 @@ impl Routes {
     /// The route of that name, if it has orders: one of kind `callback` has none.
     pub fn of_orders(&self, name: &str) -> Option<&Arc<Route>> {
         self.named(name).filter(|route| route.callback.is_none())
+    }
+
+    /// The order of that route, scope and key; of a route that is no longer configured as well.
+    pub fn order(&self, route: &str, scope: &str, key: Key) -> Order {
+        match self.named(route) {
+            Some(route) => route.order(scope, key),
+            None => Order::new(route.into(), scope, key),
+        }
     }
 
     /// The route of that name.

@@ -21,6 +21,7 @@ mod flow;
 mod fuzz;
 mod garbage;
 mod hostile;
+mod lifecycle;
 mod lua;
 mod memory;
 mod once;

@@ -50,7 +50,7 @@ impl Admin {
         let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
         let key = Key::from_text(&key).map_err(|_| absent())?;
         let scope = parameter(&request, "scope")?.unwrap_or_default();
-        let order = Order::new(route.into(), &scope, key);
+        let order = self.routes.load().order(route, &scope, key);
         let wish = read(request).await?;
         let why = why(&wish);
         // Its holder may have died without anybody having looked since.
@@ -123,6 +123,11 @@ impl Admin {
             Resolution { order, turn: &turn, fence: None, to, keep, word, by: Some(by), why };
         match self.store.resolve(&resolution).await.map_err(|_| away())? {
             Resolve::Resolved => {
+                self.metrics.resolution("operator");
+                Ok(())
+            }
+            Resolve::Astray(stands) => {
+                self.guard.astray(order, &stands);
                 self.metrics.resolution("operator");
                 Ok(())
             }

@@ -7,7 +7,6 @@ use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem};
 use crate::model::form;
-use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
@@ -71,7 +70,7 @@ impl Admin {
         let key = Key::from_text(&key).map_err(|_| absent())?;
         let scope = parameter(request, "scope")?.unwrap_or_default();
         // Not only routes in force: an order may outlive its route's name.
-        let order = Order::new(route.into(), &scope, key);
+        let order = self.routes.load().order(route, &scope, key);
         let record = self.store.look(&order).await.map_err(|_| away())?.ok_or_else(absent)?;
         let mut document = shown(&record, masked);
         if matches!(record.state, State::Unknown | State::Cancelling) {

@@ -38,12 +38,19 @@ pub fn of(record: &Record) -> Value {
 }
 
 /// An order as an operator sees it: with its scope, the id it goes by in log lines, how often
-/// upstream was asked about it, and its history.
+/// upstream was asked about it, where its lifecycle stands, and its history.
 pub fn for_operator(record: &Record) -> Value {
     let mut document = of(record);
     document["scope"] = record.scope.as_str().into();
     document["id"] = record.id.as_str().into();
     document["asks"] = record.asks.into();
+    if let Some(lifecycle) = &record.lifecycle {
+        document["lifecycle"] = json!({
+            "name": lifecycle.name,
+            "state": lifecycle.state,
+            "moving": lifecycle.moving,
+        });
+    }
     let fences = fences(record);
     let lines = record.history.iter().zip(fences).map(|(line, fence)| transition(line, fence));
     document["history"] = lines.collect();

@@ -146,6 +146,11 @@ impl Problem {
                 Name::InProgress,
                 "Another attempt is under way. Ask again: you will get its answer.",
             ),
+            Refusal::Moving => (
+                Name::InProgress,
+                "Something else is being done with this order, or its outcome is not known yet. \
+                 Nothing was sent. Ask again later.",
+            ),
             Refusal::OutcomeUnknown => (
                 Name::OutcomeUnknown,
                 "An attempt may have reached the payment service and its outcome is not known. \

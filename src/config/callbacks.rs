@@ -39,7 +39,8 @@ struct AckShape {
 const OWN: [&str; 4] = ["event", "unchanged", "ack", "settles"];
 
 /// Fields that say how an order is attempted, paid for or asked about: a callback is none.
-const OF_ORDERS: [&str; 23] = [
+const OF_ORDERS: [&str; 24] = [
+    "lifecycle",
     "mode",
     "query",
     "cancel",

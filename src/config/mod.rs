@@ -4,6 +4,7 @@
 //! handed its part by value.
 
 mod callbacks;
+mod lifecycles;
 mod presets;
 pub mod read;
 mod redis;

@@ -1,5 +1,6 @@
 //! `ONCEWARD_ROUTES`: routes as JSON, each over the process's variables.
 
+use super::lifecycles::{Lifecycles, PartShape};
 use super::read::{Problem, Values};
 use super::units::{duration, positive};
 use super::{callbacks, presets, tuning, vars};
@@ -36,6 +37,8 @@ struct Shape {
     query_backoff: Option<bool>,
     #[serde(default)]
     cancel_delay: Option<String>,
+    #[serde(default)]
+    lifecycle: Option<PartShape>,
 }
 
 #[derive(Deserialize)]
@@ -61,23 +64,16 @@ struct CallShape {
     outcome: Vec<RuleShape>,
 }
 
-/// Fields of the contract whose work is not built yet: refusing them beats ignoring them.
-const COMING: [&str; 1] = ["lifecycle"];
-
 /// Reads routes; every problem names its route and field.
 pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
     let at = |what: String| Problem { at: "ONCEWARD_ROUTES".into(), what };
+    let mut lifecycles = Lifecycles::default();
     let list = match serde_json::from_str(text) {
         Ok(Value::Array(list)) => list,
         Ok(Value::Object(mut object)) => {
             let list = object.remove("routes");
-            for field in object.keys() {
-                let what = match field.as_str() {
-                    "lifecycles" => "lifecycles are not supported by this version".to_owned(),
-                    _ => format!("no such field: {field}"),
-                };
-                problems.push(at(what));
-            }
+            lifecycles = Lifecycles::read(object.remove("lifecycles"), problems);
+            problems.extend(object.keys().map(|field| at(format!("no such field: {field}"))));
             match list {
                 Some(Value::Array(list)) => list,
                 _ => {
@@ -98,13 +94,13 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
     if list.is_empty() {
         problems.push(at("no route: nothing would be protected".into()));
     }
-    let mut routes: Vec<Arc<Route>> = Vec::with_capacity(list.len());
+    let mut routes: Vec<Route> = Vec::with_capacity(list.len());
     let mut places = BTreeMap::new();
     for (index, value) in list.into_iter().enumerate() {
         if let Some(name) = value.get("name").and_then(Value::as_str) {
             places.entry(name.to_owned()).or_insert(index);
         }
-        let Some(route) = read_one(index, value, values, problems) else {
+        let Some(route) = read_one(index, value, &lifecycles, values, problems) else {
             continue;
         };
         if routes.iter().any(|other| other.name == route.name) {
@@ -113,9 +109,10 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
                 what: "another route has this name; orders are told apart by it".into(),
             });
         }
-        routes.push(Arc::new(route));
+        routes.push(route);
     }
-    let routes = Routes(routes);
+    lifecycles.settle(&mut routes, &places, problems);
+    let routes = Routes(routes.into_iter().map(Arc::new).collect());
     callbacks::check_targets(&routes, &places, problems);
     routes
 }
@@ -136,6 +133,7 @@ pub fn default(values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
         query: None,
         cancel: None,
         callback: None,
+        step: None,
         client_cancel: true,
         pace: Pace::default(),
     })])
@@ -148,6 +146,7 @@ pub(super) fn place(index: usize, name: &str) -> String {
 fn read_one(
     index: usize,
     value: Value,
+    lifecycles: &Lifecycles,
     values: &Values<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Route> {
@@ -169,10 +168,7 @@ fn read_one(
     let mut own = BTreeMap::new();
     let mut shape = Map::new();
     for (field, value) in object {
-        if COMING.contains(&field.as_str()) {
-            let what = "not supported by this version".to_owned();
-            problems.push(Problem { at: format!("{place}.{field}"), what });
-        } else if let Some(var) = vars::of_field(&field).filter(|_| is_lower(&field)) {
+        if let Some(var) = vars::of_field(&field).filter(|_| is_lower(&field)) {
             match plain(&value) {
                 Some(text) => {
                     own.insert(var.name, text);
@@ -228,6 +224,11 @@ fn read_one(
     }
     let query = shape.query.and_then(|query| call("query", query, &mut bad));
     let cancel = shape.cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
+    let step = shape.lifecycle.and_then(|part| lifecycles.part(part, &mut bad));
+    if let (Some(tuning), Some(_)) = (&mut tuning, &step) {
+        // Without its number an order would pass by its lifecycle.
+        tuning.key_required = true;
+    }
     let mut time = |field: &str, text: Option<String>, read: fn(&str) -> Result<_, String>| {
         text.and_then(|text| read(&text).map_err(|what| bad(field, what)).ok())
     };
@@ -241,15 +242,27 @@ fn read_one(
     }
     let (name, path, tuning) = (shape.name.into(), path?, tuning?);
     let client_cancel = shape.client_cancel.unwrap_or(true);
-    Some(Route { name, path, mode, tuning, outcome, query, cancel, client_cancel, pace, callback })
+    Some(Route {
+        name,
+        path,
+        mode,
+        tuning,
+        outcome,
+        query,
+        cancel,
+        client_cancel,
+        pace,
+        callback,
+        step,
+    })
 }
 
 fn is_lower(field: &str) -> bool {
     !field.contains(|c: char| c.is_ascii_uppercase())
 }
 
-/// Names appear in URLs and metric labels.
-fn is_name(name: &str) -> bool {
+/// Names appear in URLs and metric labels, those of states in problems and scripts' arguments.
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }

@@ -269,3 +269,174 @@ fn a_callback_routes_problems_are_told_by_field() {
         assert!(problems.contains(says), "{says}\n---\n{problems}");
     }
 }
+
+/// ROUTES with this lifecycle, and routes that differ from a good one as each says.
+fn with_lifecycle(lifecycle: &str, routes: &[&str]) -> String {
+    let routes: Vec<_> = routes
+        .iter()
+        .enumerate()
+        .map(|(n, more)| format!(r#"{{"name": "r{n}", "path": "/r{n}", {more}}}"#))
+        .collect();
+    let routes = routes.join(",");
+    format!(r#"{{"lifecycles": {{"order": {lifecycle}}}, "routes": [{routes}]}}"#)
+}
+
+const ORDER: &str = r#"{"start": "unpaid", "moves": [["unpaid","paid"],["unpaid","cancelled"],
+    ["paid","shipped"],["shipped","completed"],["paid","refunded"],["shipped","refunded"]]}"#;
+const PAY: &str = r#""lifecycle": {"name": "order", "from": ["unpaid"], "to": "paid"}"#;
+const REFUND: &str =
+    r#""lifecycle": {"name": "order", "from": ["paid", "shipped"], "to": "refunded"}"#;
+
+#[test]
+fn a_route_has_a_part_in_a_lifecycle_whose_state_outlives_its_orders() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let routes = with_lifecycle(ORDER, &[PAY, REFUND, r#""key": ["json:/id"]"#]);
+    let config = load(&[("ROUTES", &routes), ("UNKNOWN_TTL", "100h")]).unwrap();
+    let [pay, refund, other] = config.routes.0.as_slice() else { panic!() };
+    let step = refund.step.as_ref().unwrap();
+    assert_eq!((&*step.lifecycle, &*step.start, &*step.to), ("order", "unpaid", "refunded"));
+    assert_eq!(step.from, ["paid".into(), "shipped".into()] as [Box<str>; 2]);
+    assert_eq!(step.keep, hours(100));
+    assert!(step.hold > hours(200));
+    // A request without its number would pass the lifecycle by.
+    assert!(pay.tuning.key_required && !other.tuning.key_required);
+    assert!(other.step.is_none());
+    let kept = ORDER.replacen('{', r#"{"ttl": "300h", "#, 1);
+    let config = load(&[("ROUTES", &with_lifecycle(&kept, &[PAY]))]).unwrap();
+    assert_eq!(config.routes.0[0].step.as_ref().unwrap().keep, hours(300));
+    let order = |route: usize, scope: &str| {
+        let key = crate::model::key::Key::from_text("1").unwrap();
+        config.routes.0[route].order(scope, key).part.unwrap().id.clone()
+    };
+    assert_ne!(order(0, "a"), order(0, "b"));
+}
+
+/// Exactly one problem, and it says so.
+fn check_lifecycle(lifecycle: &str, routes: &[&str], says: &str) {
+    let problems = problems(&[("ROUTES", &with_lifecycle(lifecycle, routes))]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0], format!("ONCEWARD_ROUTES{says}"));
+}
+
+#[test]
+fn a_lifecycle_that_cannot_be_is_refused() {
+    check_lifecycle(
+        "7",
+        &[PAY],
+        ".lifecycles.order: expected an object with \"start\" and \"moves\"",
+    );
+    check_lifecycle(
+        r#"{"start": "a", "moves": [["a","b"]], "end": "b"}"#,
+        &[PAY],
+        ".lifecycles.order: unknown field `end`, expected one of `start`, `moves`, `ttl`",
+    );
+    check_lifecycle(
+        r#"{"moves": [["unpaid","paid"]]}"#,
+        &[PAY],
+        ".lifecycles.order: missing field `start`",
+    );
+    let moves = |start: &str, moves: &str| format!(r#"{{"start": "{start}", "moves": [{moves}]}}"#);
+    check_lifecycle(
+        &moves("new", r#"["unpaid","paid"]"#),
+        &[PAY],
+        r#".lifecycles.order.start: no move begins or ends in "new""#,
+    );
+    check_lifecycle(
+        &moves("unpaid", ""),
+        &["\"methods\": [\"POST\"]"],
+        r#".lifecycles.order.start: no move begins or ends in "unpaid""#,
+    );
+    check_lifecycle(
+        &moves("unpaid", r#"["unpaid","paid"],["shiped","done"]"#),
+        &[PAY],
+        r#".lifecycles.order.moves: no move leads from "unpaid" to "done", "shiped""#,
+    );
+    check_lifecycle(
+        &moves("unpaid", r#"["unpaid","paid"],["unpaid","paid"]"#),
+        &[PAY],
+        r#".lifecycles.order.moves: "unpaid" to "paid" stands there twice"#,
+    );
+    check_lifecycle(
+        &moves("unpaid", r#"["unpaid","paid"],["paid","a, b"]"#),
+        &[PAY],
+        r#".lifecycles.order.moves: "a, b" is no state: expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'"#,
+    );
+    let ttl = |ttl: &str| ORDER.replacen('{', &format!(r#"{{"ttl": "{ttl}", "#), 1);
+    check_lifecycle(
+        &ttl("soon"),
+        &[PAY],
+        ".lifecycles.order.ttl: expected a duration such as 500ms, 30s or 24h",
+    );
+    check_lifecycle(
+        &ttl("167h"),
+        &[PAY],
+        ".lifecycles.order.ttl: must be at least 7days, for which its routes keep orders",
+    );
+}
+
+#[test]
+fn a_part_that_cannot_be_is_refused() {
+    let part = |part: &str| format!(r#""lifecycle": {{{part}}}"#);
+    check_lifecycle(
+        ORDER,
+        &[&part(r#""name": "parcel", "from": ["unpaid"], "to": "paid""#)],
+        r#"[0] (r0).lifecycle.name: no lifecycle is called "parcel""#,
+    );
+    check_lifecycle(
+        ORDER,
+        &[&part(r#""name": "order", "from": [], "to": "paid""#)],
+        "[0] (r0).lifecycle.from: names no state: nothing could ever be done",
+    );
+    check_lifecycle(
+        ORDER,
+        &[&part(r#""name": "order", "from": ["unpaid", "unpaid"], "to": "paid""#)],
+        r#"[0] (r0).lifecycle.from: "unpaid" stands there twice"#,
+    );
+    check_lifecycle(
+        ORDER,
+        &[PAY, &part(r#""name": "order", "from": ["paid", "unpaid"], "to": "shipped""#)],
+        r#"[1] (r1).lifecycle: "unpaid" to "shipped" is no move of "order""#,
+    );
+    check_lifecycle(
+        ORDER,
+        &[&part(r#""name": "order", "from": ["unpaid"], "to": "paid", "why": 1"#)],
+        "[0] (r0): unknown field `why`, expected one of `name`, `from`, `to`",
+    );
+    check_lifecycle(
+        ORDER,
+        &[&part(r#""name": "order", "from": ["unpaid"]"#)],
+        "[0] (r0): missing field `to`",
+    );
+    check_lifecycle(
+        ORDER,
+        &[&format!(r#""kind": "callback", "key": ["json:/id"], {PAY}"#)],
+        r#"[0] (r0).lifecycle: a route of kind "callback" has no such field"#,
+    );
+    check_lifecycle(
+        ORDER,
+        &[PAY, &format!(r#""key": ["json:/id"], {REFUND}"#)],
+        r#"[1] (r1).lifecycle: its key is read elsewhere than that of "r0", in the same lifecycle"#,
+    );
+    check_lifecycle(
+        ORDER,
+        &[PAY, &format!(r#""scope": ["x-tenant"], {REFUND}"#)],
+        r#"[1] (r1).lifecycle: its scope is another than that of "r0", in the same lifecycle"#,
+    );
+}
+
+#[test]
+fn every_problem_of_lifecycles_is_told_at_once() {
+    let routes = r#"{"lifecycles": {"a b": {"start": "x", "moves": [["y","z"],["y","z"]]}, "order": 7},
+        "routes": [{"name": "pay", "path": "/pay", "lock_ttl": "soon",
+            "lifecycle": {"name": "parcel", "from": [], "to": "z"}}]}"#;
+    let problems = problems(&[("ROUTES", routes)]);
+    assert_eq!(problems.len(), 7, "{problems:#?}");
+    let list = problems_of_lifecycles("[]");
+    assert_eq!(list, ["ONCEWARD_ROUTES.lifecycles: expected an object of lifecycles"]);
+}
+
+fn problems_of_lifecycles(lifecycles: &str) -> Vec<String> {
+    let routes =
+        format!(r#"{{"lifecycles": {lifecycles}, "routes": [{{"name": "a", "path": "/"}}]}}"#);
+    problems(&[("ROUTES", &routes)])
+}

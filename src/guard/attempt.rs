@@ -227,6 +227,10 @@ impl Guard {
         let settled = self.store.settle(&settlement).await.ok()?;
         self.metrics.settled(ending.to, &settled);
         Some(match settled {
+            Settle::Astray(stands) => {
+                self.metrics.astray(&held.payment.order, &stands);
+                ending.to
+            }
             Settle::Settled => {
                 if ending.to == State::Unknown {
                     self.ask_later(held.payment);

@@ -37,6 +37,8 @@ impl Guard {
                 Enqueue::Queued(record) => Answer::Accepted(record),
                 Enqueue::Found(found) => self.found_accepted(&payment, found).await,
                 Enqueue::Mismatch(state) => Answer::Refused(Refusal::PayloadMismatch, state),
+                Enqueue::Moving(state) => Answer::Refused(Refusal::Moving, state),
+                Enqueue::Illegal(state, stands) => Answer::Illegal(stands, state),
                 Enqueue::TokenInvalid => Answer::Refused(Refusal::TokenInvalid, State::Unknown),
                 Enqueue::Overloaded => Answer::Refused(Refusal::Overloaded, State::None),
                 Enqueue::Lapsed { fence } => {

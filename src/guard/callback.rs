@@ -28,7 +28,7 @@ use super::exchange::{NoAnswer, Outcome};
 use super::{Guard, Payment, Refusal};
 use crate::fault::Carry;
 use crate::model::event::Event;
-use crate::model::identity::{AttemptId, Order};
+use crate::model::identity::AttemptId;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::model::response::{Kept, StoredResponse};
@@ -296,7 +296,7 @@ impl Guard {
                 return Ok(());
             }
         };
-        let order = Order::new(settles.route.name.clone(), &event.order.scope, key);
+        let order = settles.route.order(&event.order.scope, key);
         let keep = settles.route.tuning.record_ttl;
         let resolved = self.store.conclude(&order, settles.to, keep, "a callback said so").await?;
         self.metrics.callbacks.settled(&resolved);
@@ -304,6 +304,10 @@ impl Guard {
             Conclude::Concluded(from) => {
                 tracing::info!(order = %order.id, %from, to = %settles.to, "settled by a callback");
                 true
+            }
+            Conclude::Astray(stands) => {
+                self.metrics.astray(&order, &stands);
+                return Ok(());
             }
             Conclude::Refused(end @ (State::Cancelled | State::Failed))
                 if settles.to == State::Succeeded =>

@@ -19,7 +19,7 @@ use std::time::Duration;
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 /// Every kind of alarm there is.
-const ALARMS: [&str; 10] = [
+const ALARMS: [&str; 11] = [
     "dead-letter",
     "outcome-not-stored",
     "unknown-expiring",
@@ -30,6 +30,7 @@ const ALARMS: [&str; 10] = [
     "success-on-cancelled",
     "success-on-failed",
     "not-cancellable",
+    "illegal-move",
 ];
 
 /// The guard's counters.
@@ -201,7 +202,7 @@ impl GuardMetrics {
 
     pub(super) fn settled(&self, to: State, settled: &Settle) {
         match settled {
-            Settle::Settled | Settle::Kept => {
+            Settle::Settled | Settle::Astray(_) | Settle::Kept => {
                 self.settled.get_or_create(&Settled { state: to.word() }).inc()
             }
             _ => self.fenced.inc(),
@@ -222,6 +223,15 @@ impl GuardMetrics {
             State::Failed => self.alarm("success-on-failed", Some(order)),
             _ => {}
         }
+    }
+
+    /// Raises the alarm where an order's success came too late to move its lifecycle.
+    pub fn astray(&self, order: &Order, stands: &str) {
+        self.alarm("illegal-move", Some(order));
+        tracing::error!(
+            order = %order.id, route = %order.route, lifecycle = stands,
+            "an order succeeded whose lifecycle had moved on, and was not moved by it: look at it"
+        );
     }
 
     /// Counts a permission to run an order of unknown outcome again.

@@ -138,6 +138,8 @@ pub enum Answer {
     Accepted(Box<Record>),
     /// No.
     Refused(Refusal, State),
+    /// No: the order may not begin while its lifecycle stands in that state.
+    Illegal(String, State),
 }
 
 /// Why the caller gets no answer of upstream's.
@@ -145,6 +147,7 @@ pub enum Answer {
 #[allow(missing_docs, reason = "the names are the contract's problem names, section 4")]
 pub enum Refusal {
     InProgress,
+    Moving,
     OutcomeUnknown,
     OrderCancelled,
     AlreadyFinal,
@@ -258,6 +261,9 @@ impl Guard {
                     self.found(&payment, found).await
                 }
                 Claim::Mismatch(state) => refused(Refusal::PayloadMismatch, state),
+                // Another order's move: its end is nothing to wait for, for this one has not begun.
+                Claim::Moving(state) => refused(Refusal::Moving, state),
+                Claim::Illegal(state, stands) => Turn::Over(Answer::Illegal(stands, state)),
                 Claim::TokenInvalid => refused(Refusal::TokenInvalid, State::Unknown),
                 Claim::Voided => refused(Refusal::StoreUnavailable, State::Unknown),
                 Claim::Lapsed { fence } => {

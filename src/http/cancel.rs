@@ -41,7 +41,7 @@ impl Plane {
             let detail = "Only an operator cancels this route's orders.";
             return Err(Problem::new(Name::Forbidden, detail).about(&route, Some(&key)));
         }
-        let order = Order::new(route.name.clone(), &scope(&route, &head.headers)?, key);
+        let order = route.order(&scope(&route, &head.headers)?, key);
         let callers = callers(&self.secrets, &route, &head.headers);
         let ask = CancelAsk {
             order: &order,

@@ -44,7 +44,7 @@ impl Plane {
         let callers = callers(&self.secrets, route, &head.headers);
         let fingerprints = fingerprints(&self.secrets, route, head, body)?;
         let token = presented(route, &head.headers)?;
-        let order = Order::new(route.name.clone(), &scope, key);
+        let order = route.order(&scope, key);
         Ok(Some(Identity { order, fingerprints, callers, token }))
     }
 }

@@ -37,7 +37,7 @@ impl Plane {
         let key = Key::from_text(&key).map_err(|_| absent())?;
         Subject::is_about(&route.name, key.as_str());
         let headers = request.headers();
-        let order = Order::new(route.name.clone(), &scope(&route, headers)?, key);
+        let order = route.order(&scope(&route, headers)?, key);
         let callers = callers(&self.secrets, &route, headers);
         let until = Instant::now() + wish_to_wait(headers);
         let record = loop {

@@ -5,7 +5,7 @@ use super::admit::Admitted;
 use super::faulty::twice;
 use super::prefer::{self, Wish};
 use crate::answer::document;
-use crate::answer::problem::{Problem, STATE, Told};
+use crate::answer::problem::{Name, Problem, STATE, Told};
 use crate::guard::{Answer, Payment};
 use crate::model::key::Key;
 use crate::model::order::State;
@@ -81,6 +81,13 @@ impl Plane {
             Answer::Accepted(record) => {
                 let response = self.accepted(&record);
                 marked(response, route, "accepted", record.state)
+            }
+            Answer::Illegal(stands, state) => {
+                let detail = format!(
+                    "The order stands in {stands:?}, from which this may not be done. Nothing was sent."
+                );
+                let problem = Problem::new(Name::IllegalTransition, detail).in_state(state);
+                problem.about(route, Some(key)).into_response()
             }
             Answer::Refused(refusal, state) => {
                 Problem::of(refusal, state).about(route, Some(key)).into_response()

@@ -5,7 +5,6 @@ use super::identify::{callers, scope};
 use super::read_body::read_body;
 use crate::answer;
 use crate::answer::problem::{Name, Problem, Told};
-use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::token::Token;
 use crate::payload::Payload;
@@ -46,7 +45,7 @@ impl Plane {
         let order = match &key {
             Some(key) => {
                 let scope = scope(&route, &head.headers)?;
-                Some(Order::new(route.name.clone(), &scope, key.clone()))
+                Some(route.order(&scope, key.clone()))
             }
             None => None,
         };

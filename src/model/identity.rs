@@ -3,6 +3,7 @@
 //! Knows nothing of where records are kept.
 
 use super::key::Key;
+use super::lifecycle::{Move, Part};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -57,6 +58,8 @@ pub struct Order {
     pub id: Box<str>,
     /// Shared by every record of this order number, on whatever route.
     pub partition: Partition,
+    /// Its part in a lifecycle, where its route has one.
+    pub part: Option<Arc<Part>>,
 }
 
 impl Order {
@@ -64,7 +67,15 @@ impl Order {
     pub fn new(route: Arc<str>, scope: &str, key: Key) -> Order {
         let number = hash(&[scope, key.as_str()]);
         let id = hash(&[&route, scope, key.as_str()]);
-        Order { partition: Partition::of(&number), id: short(&id), scope: scope.into(), route, key }
+        let partition = Partition::of(&number);
+        Order { partition, id: short(&id), scope: scope.into(), route, key, part: None }
+    }
+
+    /// The same, making this move in the lifecycle of its number.
+    pub fn moving(mut self, step: &Arc<Move>) -> Order {
+        let id = short(&hash(&[&step.lifecycle, &self.scope, self.key.as_str()]));
+        self.part = Some(Arc::new(Part { id, step: step.clone() }));
+        self
     }
 }
 

@@ -10,6 +10,7 @@ pub mod form;
 pub mod identity;
 pub mod json;
 pub mod key;
+pub mod lifecycle;
 pub mod order;
 pub mod outcome;
 pub mod path;

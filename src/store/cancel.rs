@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::orders::millis;
-use super::{Store, record, script};
+use super::{Store, lifecycle, record, script};
 use crate::model::identity::Order;
 use crate::model::order::{State, words};
 use std::time::Duration;
@@ -52,7 +52,8 @@ impl Store {
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
         let cancelling = self.names.cancelling(order.partition);
-        let keys: [&str; 5] = [&record, &lease, &due, &unknown, &cancelling];
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
         let (word, mut reply) = self
             .run(&script::CANCEL, &keys, |command| {
                 command

@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::orders::millis;
-use super::{Store, record, script};
+use super::{Store, lifecycle, record, script};
 use crate::model::identity::Order;
 use crate::model::order::{State, words};
 use std::time::Duration;
@@ -12,6 +12,9 @@ use std::time::Duration;
 pub enum Conclude {
     /// The order is final now; the state it left.
     Concluded(State),
+    /// It is final now or was before, but its lifecycle was not moved: another order's move led it
+    /// to this state, or is under way from there.
+    Astray(String),
     /// It stood in that state before.
     Already,
     /// Its state does not allow it; nothing was written.
@@ -39,8 +42,10 @@ impl Store {
         let cancelling = self.names.cancelling(order.partition);
         let channel = self.names.settled_channel();
         let from = words(to.entered_from());
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
         let (word, mut reply) = self
-            .run(&script::CONCLUDE, &[&record, &lease, &due, &unknown, &cancelling], |command| {
+            .run(&script::CONCLUDE, &keys, |command| {
                 command
                     .arg(&*order.id)
                     .arg(to.word())
@@ -53,6 +58,7 @@ impl Store {
             .await?;
         Ok(match word.as_str() {
             "concluded" => Conclude::Concluded(record::state(&mut reply)?),
+            "astray" => Conclude::Astray(reply.text()?),
             "already" => Conclude::Already,
             "refused" => Conclude::Refused(record::state(&mut reply)?),
             "absent" => Conclude::Absent,

@@ -10,6 +10,7 @@ pub mod conclude;
 pub mod error;
 pub mod faulty;
 pub mod finished;
+mod lifecycle;
 pub mod link;
 pub mod metrics;
 pub mod names;

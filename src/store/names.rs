@@ -28,6 +28,11 @@ impl Names {
         self.of(order.partition, "lease", &order.id)
     }
 
+    /// The hash that tells where the lifecycle of an order's number stands, if it has a part in one.
+    pub fn lifecycle(&self, order: &Order) -> Option<String> {
+        Some(self.of(order.partition, "lifecycle", &order.part.as_ref()?.id))
+    }
+
     /// The hash that tells all of one callback event.
     pub fn callback(&self, event: &Event) -> String {
         self.of(event.order.partition, "callback", &event.id)

@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::record::{self, Found};
-use super::{Store, script};
+use super::{Store, lifecycle, script};
 use crate::model::identity::{AttemptId, Order, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
@@ -63,6 +63,10 @@ pub enum Claim {
     },
     /// Same key, other request.
     Mismatch(State),
+    /// It may start from that state, but another order of its number is moving their lifecycle.
+    Moving(State),
+    /// It may start, but not while its lifecycle stands where it does.
+    Illegal(State, String),
     /// Unknown, expired, spent, of another order or another caller.
     TokenInvalid,
     /// This attempt was abandoned, or another took its place, before its claim arrived.
@@ -104,6 +108,9 @@ pub struct Settlement<'a> {
 pub enum Settle {
     /// Written.
     Settled,
+    /// Written, but its lifecycle was not moved: another order's move led it to this state, or is
+    /// under way from there.
+    Astray(String),
     /// The order is being cancelled and stays so; outcome and response are kept meanwhile.
     Kept,
     /// The order is another attempt's, under this fence; nothing was written.
@@ -150,8 +157,9 @@ impl Store {
         let token = self.names.token(order.partition, hash);
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
-        let keys = [record.as_str(), &lease, &token, &due, &unknown];
-        let grant_from = words(ask.grant_from);
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
+        let (grant_from, step) = (words(ask.grant_from), lifecycle::step(order));
         let arguments = |command: &mut Cmd| {
             command
                 .arg(&*order.id)
@@ -167,7 +175,8 @@ impl Store {
                 .arg(order.key.as_str())
                 .arg(&*order.scope)
                 .arg(&self.config.by)
-                .arg(ask.ask.map_or(0, millis));
+                .arg(ask.ask.map_or(0, millis))
+                .arg(&step);
         };
         let (word, mut reply) = self.run_confirmed(&script::CLAIM, &keys, arguments).await?;
         Ok(match word.as_str() {
@@ -179,6 +188,8 @@ impl Store {
             "found" => Claim::Found(record::found(&mut reply, order, &self.config.secrets)?),
             "lapsed" => Claim::Lapsed { fence: reply.number()? },
             "mismatch" => Claim::Mismatch(record::state(&mut reply)?),
+            "moving" => Claim::Moving(record::state(&mut reply)?),
+            "illegal" => Claim::Illegal(record::state(&mut reply)?, reply.text()?),
             "token-invalid" => Claim::TokenInvalid,
             "voided" => Claim::Voided,
             other => return Err(reply.unknown(other)),
@@ -224,8 +235,10 @@ impl Store {
         let from = words(to.entered_from());
         let (stored, status, headers, body) = record::stored(kept, order, &self.config.secrets);
         let status = status.as_ref().map_or("", |status| status.as_str());
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
         let (word, mut reply) = self
-            .run(&script::SETTLE, &[&record, &lease, &due, &unknown], |command| {
+            .run(&script::SETTLE, &keys, |command| {
                 command
                     .arg(&*order.id)
                     .arg(attempt.as_str())
@@ -244,6 +257,7 @@ impl Store {
             .await?;
         Ok(match word.as_str() {
             "settled" => Settle::Settled,
+            "astray" => Settle::Astray(reply.text()?),
             "kept" => Settle::Kept,
             "fenced" => Settle::Fenced(reply.number()?),
             "refused" => Settle::Refused(record::state(&mut reply)?),
@@ -271,8 +285,10 @@ impl Store {
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
         let channel = self.names.settled_channel();
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
         let (word, mut reply) = self
-            .run(&script::ABANDON, &[&record, &lease, &token, &due, &unknown], |command| {
+            .run(&script::ABANDON, &keys, |command| {
                 command
                     .arg(&*order.id)
                     .arg(attempt.as_str())

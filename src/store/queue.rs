@@ -6,7 +6,7 @@
 use super::error::StoreError;
 use super::orders::{SpentToken, millis};
 use super::record::{self, Found, Record, at};
-use super::{Store, request, script};
+use super::{Store, lifecycle, request, script};
 use crate::model::identity::{AttemptId, Order, PARTITIONS, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
@@ -55,6 +55,10 @@ pub enum Enqueue {
     },
     /// Same key, other request.
     Mismatch(State),
+    /// It may be queued from that state, but another order of its number is moving their lifecycle.
+    Moving(State),
+    /// It may be queued, but not while its lifecycle stands where it does.
+    Illegal(State, String),
     /// Unknown, expired, spent, of another order or another caller.
     TokenInvalid,
     /// The partition is full.
@@ -136,8 +140,10 @@ impl Store {
         let token = self.names.token(order.partition, hash);
         let request = self.names.request(order);
         let queue = self.names.queue(order.partition);
-        let keys = [name.as_str(), &lease, &token, &request, &queue];
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&name, &lease, &token, &request, &queue], &lifecycle);
         let (grant_from, hint) = (words(QUEUE_FROM), self.names.queued_channel());
+        let step = lifecycle::step(order);
         let most = ask.most.div_ceil(PARTITIONS.into());
         let arguments = |command: &mut Cmd| {
             command
@@ -155,7 +161,8 @@ impl Store {
                 .arg(&sealed)
                 .arg(most)
                 .arg(&hint)
-                .arg(order.partition.number());
+                .arg(order.partition.number())
+                .arg(&step);
         };
         let (word, mut reply) = self.run_confirmed(&script::ENQUEUE, &keys, arguments).await?;
         Ok(match word.as_str() {
@@ -174,10 +181,13 @@ impl Store {
                 expires: None,
                 kept: Kept::Nothing,
                 history: Vec::new(),
+                lifecycle: None,
             })),
             "found" => Enqueue::Found(record::found(&mut reply, order, &self.config.secrets)?),
             "lapsed" => Enqueue::Lapsed { fence: reply.number()? },
             "mismatch" => Enqueue::Mismatch(record::state(&mut reply)?),
+            "moving" => Enqueue::Moving(record::state(&mut reply)?),
+            "illegal" => Enqueue::Illegal(record::state(&mut reply)?, reply.text()?),
             "token-invalid" => Enqueue::TokenInvalid,
             "overloaded" => Enqueue::Overloaded,
             other => return Err(reply.unknown(other)),

@@ -2,8 +2,9 @@
 
 use super::error::StoreError;
 use super::script::Reply;
-use super::{Store, script};
+use super::{Store, lifecycle, script};
 use crate::model::identity::{Order, Partition};
+use crate::model::lifecycle::Standing;
 use crate::model::order::State;
 use crate::model::response::{Kept, StoredResponse, pack, unpack};
 use crate::model::seal::{CannotSeal, Secrets};
@@ -59,6 +60,8 @@ pub struct Record {
     pub kept: Kept,
     /// Its transitions, oldest first.
     pub history: Vec<Transition>,
+    /// Where the lifecycle it has a part in stands, if that was looked at.
+    pub lifecycle: Option<Standing>,
 }
 
 /// One line of an order's history.
@@ -82,10 +85,10 @@ impl Store {
     /// # Errors
     /// When Redis cannot be asked.
     pub async fn look(&self, order: &Order) -> Result<Option<Record>, StoreError> {
-        self.look_at(order.partition, &order.id).await
+        self.look_with(order.partition, &order.id, Some(order)).await
     }
 
-    /// The order of that id, as it stands.
+    /// The order of that id, as it stands, without its lifecycle.
     ///
     /// # Errors
     /// When Redis cannot be asked.
@@ -94,11 +97,22 @@ impl Store {
         partition: Partition,
         id: &str,
     ) -> Result<Option<Record>, StoreError> {
+        self.look_with(partition, id, None).await
+    }
+
+    async fn look_with(
+        &self,
+        partition: Partition,
+        id: &str,
+        order: Option<&Order>,
+    ) -> Result<Option<Record>, StoreError> {
         let names = [self.names.of(partition, "order", id), self.names.of(partition, "lease", id)];
-        let (word, mut reply) = self.run(&script::LOOK, &[&names[0], &names[1]], |_| {}).await?;
+        let lifecycle = order.and_then(|order| self.names.lifecycle(order));
+        let keys = lifecycle::keys(&[&names[0], &names[1]], &lifecycle);
+        let (word, mut reply) = self.run(&script::LOOK, &keys, |_| {}).await?;
         match word.as_str() {
             "absent" => Ok(None),
-            "order" => read(&mut reply, id, &self.config.secrets),
+            "order" => read(&mut reply, id, order, &self.config.secrets),
             other => Err(reply.unknown(other)),
         }
     }
@@ -200,7 +214,12 @@ pub(super) fn kept(
     }
 }
 
-fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>, StoreError> {
+fn read(
+    reply: &mut Reply,
+    id: &str,
+    order: Option<&Order>,
+    secrets: &Secrets,
+) -> Result<Option<Record>, StoreError> {
     let expires: i64 = reply.number()?;
     let lease: i64 = reply.number()?;
     let mut fields: HashMap<String, Vec<u8>> = HashMap::new();
@@ -245,6 +264,8 @@ fn read(reply: &mut Reply, id: &str, secrets: &Secrets) -> Result<Option<Record>
         expires: (expires >= 0).then(|| at(expires.unsigned_abs())),
         kept,
         history: text("history").lines().filter_map(transition).collect(),
+        lifecycle: order
+            .and_then(|order| lifecycle::standing(order, text("lifecycle"), &text("mover"))),
     }))
 }
 

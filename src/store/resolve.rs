@@ -3,7 +3,7 @@
 use super::error::StoreError;
 use super::orders::millis;
 use super::record::{self, Record};
-use super::{Store, script};
+use super::{Store, lifecycle, script};
 use crate::model::identity::{AttemptId, Order};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
@@ -81,6 +81,9 @@ pub struct Resolution<'a> {
 pub enum Resolve {
     /// Written.
     Resolved,
+    /// Written, but its lifecycle was not moved: another order's move led it to this state, or is
+    /// under way from there.
+    Astray(String),
     /// Its attempt still runs, and holds its lease for so long.
     Held(Duration),
     /// Another attempt has begun, under this fence.
@@ -168,7 +171,8 @@ impl Store {
             Word::IfTold => ("told", None, Vec::new(), Default::default()),
         };
         let status = status.as_ref().map_or("", |status| status.as_str());
-        let keys: [&str; 5] = [&record, &lease, &due, &unknown, &cancelling];
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
         let (word, mut reply) = self
             .run(&script::RESOLVE, &keys, |command| {
                 command
@@ -189,6 +193,7 @@ impl Store {
             .await?;
         Ok(match word.as_str() {
             "resolved" => Resolve::Resolved,
+            "astray" => Resolve::Astray(reply.text()?),
             "held" => Resolve::Held(Duration::from_millis(reply.number()?)),
             "fenced" => Resolve::Fenced(reply.number()?),
             "refused" => Resolve::Refused(record::state(&mut reply)?),
@@ -215,8 +220,10 @@ impl Store {
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
+        let lifecycle = self.names.lifecycle(order);
+        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
         let (word, mut reply) = self
-            .run(&script::RELEASE, &[&record, &lease, &due, &unknown], |command| {
+            .run(&script::RELEASE, &keys, |command| {
                 command
                     .arg(&*order.id)
                     .arg(&fence)

@@ -7,7 +7,7 @@
 use super::jitter;
 use crate::fault::{Carry, Faults};
 use crate::guard::{Guard, GuardMetrics, Payment};
-use crate::model::identity::{Order, Partition};
+use crate::model::identity::Partition;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::route::Routes;
@@ -242,7 +242,7 @@ impl Bench {
             let route = self.dispatcher.routes.load().named(&draft.route).cloned();
             match (route, Key::from_text(&draft.key), draft.request) {
                 (Some(route), Ok(key), Some((head, body))) => {
-                    let order = Order::new(route.name.clone(), &draft.scope, key);
+                    let order = route.order(&draft.scope, key);
                     let subject = faults.order(&route.name, order.key.as_str());
                     let payment = Payment {
                         order,

@@ -109,7 +109,7 @@ impl Resolver {
         };
         let routes = self.routes.load_full();
         let route = routes.named(&record.route);
-        let order = Order::new(record.route.as_str().into(), &record.scope, key);
+        let order = routes.order(&record.route, &record.scope, key);
         let name = self.turns.next();
         let subject = self.faults.order(&record.route, &record.key);
         self.turn((&order, route, &name), &record).on_behalf_of(subject).await
@@ -218,7 +218,7 @@ impl Resolver {
             }
             Said::Meaning(Meaning::Succeeded, _) => {
                 let resolve = self.end(turn, State::Succeeded, Word::IfTold).await?;
-                if resolve == Resolve::Resolved {
+                if matches!(resolve, Resolve::Resolved | Resolve::Astray(_)) {
                     self.guard.alarm("not-cancellable", Some(turn.order));
                     tracing::error!(
                         order = %turn.order.id, fence = turn.fence,
@@ -251,6 +251,9 @@ impl Resolver {
         };
         let resolve = self.store.resolve(&resolution).await?;
         tracing::info!(order = %turn.order.id, fence = turn.fence, outcome = %to, ?resolve, "asked upstream");
+        if let Resolve::Astray(stands) = &resolve {
+            self.guard.astray(turn.order, stands);
+        }
         Ok(resolve)
     }
 
@@ -274,7 +277,7 @@ impl Resolver {
 /// What became of writing a word, as it is counted.
 fn written(resolve: &Resolve, word: &'static str) -> &'static str {
     match resolve {
-        Resolve::Resolved => word,
+        Resolve::Resolved | Resolve::Astray(_) => word,
         Resolve::Held(_) => "held",
         _ => "moved",
     }

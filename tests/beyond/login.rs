@@ -57,7 +57,7 @@ async fn the_user_of_the_readme_may_run_every_script_to_every_reply() {
     let redis = Redis::start();
     set_up(&redis, crate::lua::bench::NAMESPACE, "s3cret");
     let url = url(&redis, "s3cret");
-    let bench = Bench::through(redis, &url);
+    let bench = Bench::through(redis, &url).moving();
     tour::every_reply(&bench).await;
     assert_eq!(refusals(&bench.redis), "");
 }

@@ -28,7 +28,7 @@ async fn no_script_crosses_slots() {
     let url = redis.url();
     let place = place(Mode::Cluster, &url);
     let link = Link::new(place.clone(), PATIENCE);
-    let bench = Bench::at(redis, place);
+    let bench = Bench::at(redis, place).moving();
     let seen = tour::every_reply(&bench).await;
     let ran: BTreeSet<_> = seen.into_iter().map(|(script, _)| script).collect();
     assert_eq!(ran, SOURCES.iter().map(|(script, _)| *script).collect());

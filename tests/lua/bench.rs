@@ -5,6 +5,7 @@ use crate::support::redis::Redis;
 use onceward::model::event::Event;
 use onceward::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use onceward::model::key::Key;
+use onceward::model::lifecycle::Move;
 use onceward::model::order::State;
 use onceward::model::response::{Kept, StoredResponse};
 use onceward::model::seal::Secrets;
@@ -36,6 +37,10 @@ pub const IDLE: Duration = Duration::from_secs(60);
 /// When an unknown order is asked about, and until when it should be resolved.
 pub const ASK: Duration = Duration::from_secs(40);
 pub const DEADLINE: Duration = Duration::from_secs(1000);
+
+/// How long a lifecycle's state is kept, and for how long an order that moves it may be silent.
+pub const STATE: Duration = Duration::from_secs(7200);
+pub const SILENT: Duration = Duration::from_secs(9000);
 
 /// What Redis and the store are set up with.
 pub const NAMESPACE: &str = "test";
@@ -81,6 +86,12 @@ impl Bench {
             ids: AttemptIds::new().unwrap(),
             named: Mutex::default(),
         }
+    }
+
+    /// The same, its order with a part in a lifecycle: from `open`, where it begins, to `open`.
+    pub fn moving(mut self) -> Bench {
+        self.order = self.order.moving(&step(&["open"], "open"));
+        self
     }
 
     /// The attempt of that letter.
@@ -366,6 +377,22 @@ impl Bench {
         self.store.names().lease(&self.order)
     }
 
+    /// Its order must have a part in one.
+    pub fn lifecycle(&self) -> String {
+        self.store.names().lifecycle(&self.order).expect("a part in a lifecycle")
+    }
+
+    /// As if the lifecycle stood there.
+    pub fn set_state(&self, state: &str) {
+        self.redis.command(&["HSET", &self.lifecycle(), "state", state]);
+    }
+
+    /// As if another order were moving the lifecycle.
+    pub fn set_mover(&self, mover: &str) {
+        let far = "99999999999999";
+        self.redis.command(&["HSET", &self.lifecycle(), "mover", mover, "until", far]);
+    }
+
     pub fn due(&self) -> String {
         self.store.names().due(self.order.partition)
     }
@@ -536,6 +563,18 @@ pub fn place(mode: Mode, urls: &str) -> Arc<Place> {
 
 pub fn order(key: &str) -> Order {
     Order::new("pay".into(), "tenant", Key::from_text(key).unwrap())
+}
+
+/// A move in the lifecycle `goods`, which begins `open`.
+pub fn step(from: &[&str], to: &str) -> Arc<Move> {
+    Arc::new(Move {
+        lifecycle: "goods".into(),
+        start: "open".into(),
+        from: from.iter().map(|state| (*state).into()).collect(),
+        to: to.into(),
+        keep: STATE,
+        hold: SILENT,
+    })
 }
 
 /// The partition a free token is kept in.

@@ -1,8 +1,8 @@
 //! A header is a contract: held against its body, against Rust, and against what goes over the wire.
 
 use super::bench::{
-    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, IDLE, KEEP, LEASE, NAMESPACE, PAYLOAD,
-    UNCHANGED, spent,
+    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, IDLE, KEEP, LEASE, NAMESPACE, PAYLOAD, SILENT,
+    STATE, UNCHANGED, spent,
 };
 use super::header::{Header, SOURCES, matched, numbers, replies};
 use super::tour;
@@ -70,7 +70,7 @@ fn rust_tells_apart_exactly_the_words_a_header_lists() {
 
 #[tokio::test]
 async fn every_reply_a_header_lists_is_given() {
-    let given = tour::every_reply(&Bench::new()).await;
+    let given = tour::every_reply(&Bench::new().moving()).await;
     let given: BTreeSet<_> =
         given.into_iter().map(|(script, word)| (script, word.to_owned())).collect();
     let listed = SOURCES.iter().flat_map(|(script, _)| {
@@ -117,7 +117,7 @@ fn watch(bench: &Bench) {
 
 #[tokio::test]
 async fn rust_sends_what_a_header_lists_in_its_order() {
-    let bench = Bench::new();
+    let bench = Bench::new().moving();
     // Every script is loaded before one is watched.
     tour::every_reply(&bench).await;
     bench.redis.command(&["FLUSHDB"]);
@@ -295,6 +295,7 @@ fn expected(
         ("request", text("\0POST /pay\n0\n{}")),
         ("most", text("2")),
         ("hint", vec![bench.store.names().queued_channel()]),
+        ("move", vec![format!("open open open {} {}", ms(STATE), ms(SILENT))]),
         ("partition", vec![bench.order.partition.number().to_string()]),
     ])
 }

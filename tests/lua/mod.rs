@@ -9,6 +9,7 @@ mod conclude;
 mod drift;
 pub mod header;
 mod lease;
+mod lifecycle;
 mod model;
 mod names;
 mod outage;

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// A script and the word it answered with.
 pub type Seen = BTreeSet<(&'static str, &'static str)>;
 
-/// Goes through all of them; the words are told from the typed answers.
+/// Goes through all of them; the words are told from the typed answers. The bench's order has a
+/// part in a lifecycle.
 pub async fn every_reply(bench: &Bench) -> Seen {
     let mut seen = Seen::new();
     let walks = [
@@ -25,6 +26,7 @@ pub async fn every_reply(bench: &Bench) -> Seen {
         callbacks(bench).await,
         ended(bench).await,
         queued(bench).await,
+        moves(bench).await,
     ];
     for walk in walks {
         seen.extend(walk);
@@ -147,6 +149,7 @@ fn dropped(dropped: Dropped) -> (&'static str, &'static str) {
 fn conclude(concluded: Conclude) -> (&'static str, &'static str) {
     let word = match concluded {
         Conclude::Concluded(_) => "concluded",
+        Conclude::Astray(_) => "astray",
         Conclude::Already => "already",
         Conclude::Refused(_) => "refused",
         Conclude::Absent => "absent",
@@ -202,6 +205,7 @@ fn adopt(adopt: Adopt) -> (&'static str, &'static str) {
 fn resolve(resolve: Resolve) -> (&'static str, &'static str) {
     let word = match resolve {
         Resolve::Resolved => "resolved",
+        Resolve::Astray(_) => "astray",
         Resolve::Held(_) => "held",
         Resolve::Fenced(_) => "fenced",
         Resolve::Refused(_) => "refused",
@@ -238,6 +242,8 @@ fn claim(claim: Claim) -> (&'static str, &'static str) {
         Claim::Found(_) => "found",
         Claim::Lapsed { .. } => "lapsed",
         Claim::Mismatch(_) => "mismatch",
+        Claim::Moving(_) => "moving",
+        Claim::Illegal(..) => "illegal",
         Claim::TokenInvalid => "token-invalid",
         Claim::Voided => "voided",
     };
@@ -256,6 +262,7 @@ fn renew(renewal: Renewal) -> (&'static str, &'static str) {
 fn settle(settle: Settle) -> (&'static str, &'static str) {
     let word = match settle {
         Settle::Settled => "settled",
+        Settle::Astray(_) => "astray",
         Settle::Kept => "kept",
         Settle::Fenced(_) => "fenced",
         Settle::Refused(_) => "refused",
@@ -320,6 +327,29 @@ async fn queued(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     seen
 }
 
+async fn moves(bench: &Bench) -> Vec<(&'static str, &'static str)> {
+    bench.redis.command(&["FLUSHDB"]);
+    bench.set_state("shut");
+    let mut seen = vec![claim(bench.claim("A").await), ("enqueue", enqueue(bench, "A").await)];
+    bench.set_mover("another");
+    seen.extend([claim(bench.claim("A").await), ("enqueue", enqueue(bench, "A").await)]);
+    for end in ["settle", "resolve", "conclude"] {
+        bench.redis.command(&["FLUSHDB"]);
+        bench.claim("B").await;
+        bench.set_mover("another");
+        seen.push(match end {
+            "settle" => settle(bench.settle("B", 1, Succeeded).await),
+            "conclude" => conclude(bench.conclude(Succeeded).await),
+            _ => {
+                bench.lose_lease();
+                bench.lapse(None).await;
+                resolve(bench.resolve("R", Some(1), Succeeded).await)
+            }
+        });
+    }
+    seen
+}
+
 async fn took(bench: &Bench) -> &'static str {
     assert_eq!(bench.take(Duration::ZERO).await, []);
     "empty"
@@ -342,6 +372,8 @@ async fn enqueue(bench: &Bench, who: &str) -> &'static str {
         Enqueue::Found(_) => "found",
         Enqueue::Lapsed { .. } => "lapsed",
         Enqueue::Mismatch(_) => "mismatch",
+        Enqueue::Moving(_) => "moving",
+        Enqueue::Illegal(..) => "illegal",
         Enqueue::TokenInvalid => "token-invalid",
         Enqueue::Overloaded => "overloaded",
     }

@@ -139,4 +139,5 @@ const MEANING = {
   "success-on-cancelled": "a cancelled order was paid: pay it back",
   "success-on-failed": "a failed order was paid: look at it",
   "not-cancellable": "an order that was to be cancelled is paid",
+  "illegal-move": "an order succeeded too late to move its lifecycle",
 };

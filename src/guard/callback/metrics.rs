@@ -68,7 +68,7 @@ impl CallbackMetrics {
 
     pub(super) fn settled(&self, resolved: &Conclude) {
         let result = match resolved {
-            Conclude::Concluded(_) => "settled",
+            Conclude::Concluded(_) | Conclude::Astray(_) => "settled",
             Conclude::Already => "already",
             Conclude::Absent => "absent",
             Conclude::Refused(_) => "refused",

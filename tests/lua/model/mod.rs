@@ -456,5 +456,6 @@ fn as_seen(order: &Order, fence: u64, asks: u64) -> Record {
         expires: None,
         kept: onceward::model::response::Kept::Nothing,
         history: Vec::new(),
+        lifecycle: None,
     }
 }
