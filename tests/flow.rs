@@ -103,7 +103,7 @@ fn hurried() -> String {
         ("upstream_timeout", "1500ms"),
         ("duplicate_wait", "500ms"),
     ] {
-        routes[0][field] = time.into();
+        routes["routes"][0][field] = time.into();
     }
     routes.to_string()
 }

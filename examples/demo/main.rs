@@ -42,6 +42,7 @@ fn play() -> io::Result<bool> {
     demo.a_charge_whose_answer_is_an_error()?;
     demo.a_service_too_busy_to_begin()?;
     demo.a_sidecar_killed_in_the_middle()?;
+    demo.an_order_shipped_too_early()?;
     demo.orders_that_end_later()?;
     table::print(&demo.rows);
     let kept = demo.rows.iter().filter(|row| row.ok).count();
@@ -165,6 +166,20 @@ impl Demo {
         let order = get(&self.dev.admin, &format!("/admin/orders/pay/{order}"))?.json();
         let lines = order["history"].as_array().cloned().unwrap_or_default();
         Ok(lines.iter().filter_map(|line| Some(line["to"].as_str()?.to_owned())).collect())
+    }
+
+    fn an_order_shipped_too_early(&mut self) -> io::Result<()> {
+        tell("shipping an order before it is paid; paying it, then shipping it twice");
+        let order = json!({"orderId": "2024-0013"});
+        let ship = || post(&self.dev.url, "/order/ship", None, &order);
+        let early = ship()?;
+        let paid = self.pay(None, &json!({"orderId": "2024-0013", "amount": "9.90"}))?;
+        let (first, again) = (ship()?, ship()?);
+        let ok = (early.status, early.problem().as_str()) == (409, "illegal-transition");
+        let ok = ok && (paid.status, first.status) == (200, 200) && !first.is_replay();
+        let ok = ok && again.is_replay() && again.body == first.body;
+        let got = format!("{}; paid; {}; {}", early.words(), first.words(), again.words());
+        self.row("shipped before it is paid, then twice", got, "2024-0013", (ok, (1, 0)))
     }
 
     fn orders_that_end_later(&mut self) -> io::Result<()> {

@@ -11,6 +11,7 @@
 //! | `GET /order/get_result?orderId=` | | `status`: 0 waiting, 1 paid, 2 failed, 3 cancelled, 4 refunded; 404 with code `0404` when unknown |
 //! | `POST /order/cancel` | orderId | cancels, or gives everything charged back; an unknown order becomes cancelled; again: the same answer, no second refund |
 //! | `POST /order/refund` | orderId, refundId, amount | gives back, every time; 409 when never paid |
+//! | `POST /order/ship` | orderId | the goods leave, every time: tells how often they have; 409 when not paid |
 //! | `POST /notify` | orderId, tradeStatus, notifyId? | the merchant's side of a callback: remembers it, every time, and answers `success` |
 //! | `GET /notifications?orderId=` | | the callbacks heard of an order: tradeStatus and notifyId of each |
 //! | `GET /ledger?orderId=` | | the [ledger] lines, of one order or all |

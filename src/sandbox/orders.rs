@@ -47,6 +47,8 @@ pub(super) struct Order {
     closed: bool,
     /// Created, and nobody but the shopper has touched it.
     awaits_shopper: bool,
+    /// How often its goods left.
+    shipments: u64,
 }
 
 impl Order {
@@ -193,6 +195,16 @@ impl Book {
         order.standing.pop();
         order.status = Status::Refunded;
         Ok(trade)
+    }
+
+    /// The goods leave, as often as it is called. Returns how often they have.
+    pub(super) fn ship(&mut self, id: &str) -> Result<u64, Refusal> {
+        let order = self.orders.get_mut(id).ok_or_else(|| Refusal::unknown_order(id))?;
+        if order.standing.is_empty() {
+            return Err(Refusal::unpaid(id));
+        }
+        order.shipments += 1;
+        Ok(order.shipments)
     }
 
     fn payable(&mut self, id: &str) -> Result<&mut Order, Refusal> {

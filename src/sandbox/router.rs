@@ -69,6 +69,7 @@ fn route(method: &Method, path: &str) -> Result<Operation, Refusal> {
         "/order/pay" => ("POST", Operation::Pay),
         "/order/cancel" => ("POST", Operation::Cancel),
         "/order/refund" => ("POST", Operation::Refund),
+        "/order/ship" => ("POST", Operation::Ship),
         "/order/get_result" => ("GET", Operation::GetResult),
         "/notify" => ("POST", Operation::Notify),
         "/notifications" => ("GET", Operation::Notifications),
@@ -112,6 +113,7 @@ mod tests {
             }
         };
         check(Method::POST, "/order/pay", Ok(Operation::Pay));
+        check(Method::POST, "/order/ship", Ok(Operation::Ship));
         check(Method::GET, "/order/get_result", Ok(Operation::GetResult));
         check(Method::POST, "/notify", Ok(Operation::Notify));
         check(Method::GET, "/order/pay", Err("405"));

@@ -32,6 +32,7 @@ pub(super) enum Operation {
     Pay,
     Cancel,
     Refund,
+    Ship,
     GetResult,
     Notify,
     Notifications,
@@ -64,6 +65,7 @@ impl Service {
             Operation::Pay => self.pay(fields, origin).await,
             Operation::Cancel => self.cancel(fields, origin).await,
             Operation::Refund => self.refund(fields, origin).await,
+            Operation::Ship => self.ship(fields).await,
             Operation::GetResult => self.get_result(fields).await,
             Operation::Notify => self.heard.hear(fields).map(Reply::Now),
             Operation::Notifications => {
@@ -114,6 +116,13 @@ impl Service {
             "tradeNo": trade.number,
             "amount": trade.amount,
         })))
+    }
+
+    async fn ship(&self, fields: &Fields) -> Result<Reply, Refusal> {
+        let id = fields.name("orderId")?;
+        let order = id.clone();
+        let shipments = self.on_book(move |book| book.ship(&order)).await?;
+        Ok(success(&json!({"orderId": id, "shipments": shipments})))
     }
 
     async fn get_result(&self, fields: &Fields) -> Result<Reply, Refusal> {

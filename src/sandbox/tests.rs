@@ -343,6 +343,21 @@ async fn refunds_are_not_deduplicated_either() {
 }
 
 #[tokio::test]
+async fn what_is_paid_is_shipped_as_often_as_asked() {
+    let sandbox = sandbox().await;
+    let ship = || sandbox.post("/order/ship", json!({"orderId": "A"}));
+    assert_eq!(ship().await.status, StatusCode::NOT_FOUND);
+    sandbox.pay("A", "paying-forever").await.unwrap();
+    assert_eq!(ship().await.status, StatusCode::CONFLICT);
+    sandbox.pay("A", SHOPPERS_CODE).await.unwrap();
+    for times in 1..=2 {
+        let seen = ship().await;
+        assert_eq!((seen.status, &seen.body["data"]["shipments"]), (StatusCode::OK, &json!(times)));
+    }
+    assert_eq!(sandbox.kinds("A").await, ["charge"]);
+}
+
+#[tokio::test]
 async fn a_restarted_sandbox_continues_its_ledger() {
     let sandbox = sandbox().await;
     sandbox.pay("A", SHOPPERS_CODE).await.unwrap();

@@ -64,6 +64,8 @@ pub enum Call {
     Conclude {
         to: State,
     },
+    /// Nothing is heard of the order that moves the lifecycle for longer than its record lives.
+    OutlastMove,
     /// The lease runs out.
     LoseLease,
     /// The order's next due time comes.

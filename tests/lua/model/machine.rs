@@ -1,6 +1,7 @@
 //! One order as the contract and the scripts' headers tell it: no Redis, no clock.
 
 use super::event::{Call, Reply, Speaker};
+use super::life::{Bar, Life};
 use onceward::model::order::State;
 use onceward::model::response::Kept;
 use onceward::store::cancel::Cancel;
@@ -52,6 +53,10 @@ pub struct Model {
     pub unknown: Option<bool>,
     /// Its transitions.
     pub history: Vec<(State, State)>,
+    /// Which of the orders of its number it is.
+    number: usize,
+    /// Where its lifecycle stood when its success came too late to move it.
+    astray: Option<&'static str>,
 }
 
 /// Whether a comma-separated list of digests has one.
@@ -68,6 +73,11 @@ fn allowed(from: State, to: State) -> bool {
 }
 
 impl Model {
+    /// The order of that number that nobody has seen.
+    pub fn of(number: usize) -> Model {
+        Model { number, ..Model::default() }
+    }
+
     /// Where it stands, seen or not.
     pub fn state(&self) -> State {
         self.stands.unwrap_or(State::None)
@@ -82,26 +92,30 @@ impl Model {
     }
 
     /// What the call does, and is told.
-    pub fn hear(&mut self, call: &Call) -> Reply {
+    pub fn hear(&mut self, call: &Call, life: &mut Life) -> Reply {
         match *call {
             Call::Claim { who, retry, fingerprints, callers, askable } => {
-                Reply::Claim(self.claim(who, retry, fingerprints, callers, askable))
+                Reply::Claim(self.claim(who, retry, fingerprints, callers, askable, life))
             }
             Call::Renew { who, fence } => Reply::Renewal(self.renew(who, fence)),
             Call::Settle { who, fence, to, ref kept } => {
-                Reply::Settle(self.settle(who, fence, to, kept))
+                Reply::Settle(self.settle(who, fence, to, kept, life))
             }
-            Call::Abandon { who } => Reply::Abandon(self.abandon(who)),
+            Call::Abandon { who } => Reply::Abandon(self.abandon(who, life)),
             Call::Lapse { fence } => Reply::Lapse(self.lapse(fence)),
-            Call::Cancel { caller, confirm } => Reply::Cancel(self.cancel(caller, confirm)),
+            Call::Cancel { caller, confirm } => Reply::Cancel(self.cancel(caller, confirm, life)),
             Call::Adopt { turn, fence, asks, deadline } => {
                 Reply::Adopt(self.adopt(turn, fence, asks, deadline))
             }
             Call::Resolve { turn, fence, to, ref word } => {
-                Reply::Resolve(self.resolve(turn, fence, to, word))
+                Reply::Resolve(self.resolve(turn, fence, to, word, life))
             }
-            Call::Release { fence } => Reply::Release(self.release(fence)),
-            Call::Conclude { to } => Reply::Conclude(self.conclude(to)),
+            Call::Release { fence } => Reply::Release(self.release(fence, life)),
+            Call::Conclude { to } => Reply::Conclude(self.conclude(to, life)),
+            Call::OutlastMove => {
+                life.mover = None;
+                Reply::None
+            }
             Call::LoseLease => {
                 self.leased = false;
                 Reply::None
@@ -136,6 +150,7 @@ impl Model {
         fingerprints: &'static str,
         callers: &'static str,
         askable: bool,
+        life: &mut Life,
     ) -> Claim {
         let (state, fence) = (self.state(), self.fence);
         if self.barred.contains(&who) {
@@ -157,6 +172,11 @@ impl Model {
             let timed = matches!(state, State::InFlight | State::Succeeded | State::Failed);
             let left = if timed { super::LONG } else { Duration::ZERO };
             return Claim::Found(Found { state, fence, kept: self.shown(), left });
+        }
+        match life.bars(self.number) {
+            Some(Bar::Moving) => return Claim::Moving(state),
+            Some(Bar::Illegal) => return Claim::Illegal(state, life.state.to_owned()),
+            None => life.begin(self.number),
         }
         if bound {
             self.barred.extend(self.owner);
@@ -190,7 +210,22 @@ impl Model {
         }
     }
 
-    fn settle(&mut self, who: &'static str, fence: u64, to: State, kept: &Kept) -> Settle {
+    /// It is written that it succeeded, or otherwise ended; its lifecycle may not have followed.
+    fn settled(&self) -> Settle {
+        match self.astray {
+            Some(state) => Settle::Astray(state.to_owned()),
+            None => Settle::Settled,
+        }
+    }
+
+    fn settle(
+        &mut self,
+        who: &'static str,
+        fence: u64,
+        to: State,
+        kept: &Kept,
+        life: &mut Life,
+    ) -> Settle {
         let Some(state) = self.stands else { return Settle::Gone };
         if self.owner != Some(who) || self.fence != fence {
             return Settle::Fenced(self.fence);
@@ -199,6 +234,7 @@ impl Model {
         if state == State::Cancelling {
             let open = matches!(self.told, None | Some(State::Unknown));
             if !again || (open && to != State::Unknown) {
+                life.hear(self.number, State::Cancelling);
                 self.history.push((state, state));
                 (self.ended_by, self.told) = (Some(who), Some(to));
                 if *kept != Kept::Nothing {
@@ -209,13 +245,13 @@ impl Model {
             return Settle::Kept;
         }
         if state == to && again {
-            return Settle::Settled;
+            return self.settled();
         }
         // Ended so on a callback's word, which brought no response.
         let lacks = self.ended_by.is_none() && self.response.is_none();
         if state == to && state.is_final() && lacks {
             (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
-            return Settle::Settled;
+            return self.settled();
         }
         let late = state == State::None && self.released == Some(who);
         if !allowed(if late { State::Unknown } else { state }, to) {
@@ -225,10 +261,11 @@ impl Model {
         (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
         (self.leased, self.released) = (false, None);
         self.index();
-        Settle::Settled
+        self.astray = life.hear(self.number, to);
+        self.settled()
     }
 
-    fn abandon(&mut self, who: &'static str) -> Abandon {
+    fn abandon(&mut self, who: &'static str, life: &mut Life) -> Abandon {
         let (state, mine) = (self.state(), self.owner == Some(who));
         if self.barred.contains(&who) {
             return if mine { Abandon::Abandoned(state) } else { Abandon::Voided };
@@ -247,6 +284,7 @@ impl Model {
         let back = self.left.unwrap_or(State::None);
         self.barred.push(who);
         self.enter(back);
+        life.hear(self.number, back);
         self.leased = false;
         self.index();
         if back == State::None {
@@ -269,7 +307,7 @@ impl Model {
         Lapse::Lapsed(self.fence)
     }
 
-    fn cancel(&mut self, caller: Option<&'static str>, confirm: bool) -> Cancel {
+    fn cancel(&mut self, caller: Option<&'static str>, confirm: bool, life: &mut Life) -> Cancel {
         let state = self.state();
         if let (Some(asking), Some(owner)) = (caller, self.caller)
             && !among(asking, owner)
@@ -286,6 +324,7 @@ impl Model {
         };
         self.enter(to);
         self.index();
+        life.hear(self.number, to);
         (self.caller, self.asks) = (self.caller.or(caller.map(first)), 0);
         if to == State::Cancelled {
             return Cancel::Cancelled;
@@ -324,10 +363,11 @@ impl Model {
         fence: Option<u64>,
         to: State,
         word: &Speaker,
+        life: &mut Life,
     ) -> Resolve {
         let Some(state) = self.stands else { return Resolve::Gone };
         if self.ended_by == Some(turn) && state == to {
-            return Resolve::Resolved;
+            return self.resolved();
         }
         if fence.is_some_and(|fence| fence != self.fence) {
             return Resolve::Fenced(self.fence);
@@ -347,10 +387,18 @@ impl Model {
         self.enter(to);
         self.index();
         self.ended_by = Some(turn);
-        Resolve::Resolved
+        self.astray = life.hear(self.number, to);
+        self.resolved()
     }
 
-    fn release(&mut self, fence: Option<u64>) -> Release {
+    fn resolved(&self) -> Resolve {
+        match self.astray {
+            Some(state) => Resolve::Astray(state.to_owned()),
+            None => Resolve::Resolved,
+        }
+    }
+
+    fn release(&mut self, fence: Option<u64>, life: &mut Life) -> Release {
         let Some(state) = self.stands else { return Release::Gone };
         if fence.is_some_and(|fence| fence != self.fence) {
             return Release::Fenced(self.fence);
@@ -363,14 +411,18 @@ impl Model {
         }
         self.enter(State::None);
         self.index();
+        life.hear(self.number, State::None);
         (self.released, self.response) = (self.owner, None);
         Release::Released
     }
 
-    fn conclude(&mut self, to: State) -> Conclude {
+    fn conclude(&mut self, to: State, life: &mut Life) -> Conclude {
         let state = self.state();
         if state == State::None {
             return Conclude::Absent;
+        }
+        if let (true, Some(stands)) = (state == to, self.astray) {
+            return Conclude::Astray(stands.to_owned());
         }
         if state == to {
             return Conclude::Already;
@@ -381,6 +433,10 @@ impl Model {
         self.enter(to);
         self.index();
         (self.leased, self.ended_by, self.response) = (false, None, None);
-        Conclude::Concluded(state)
+        self.astray = life.hear(self.number, to);
+        match self.astray {
+            Some(stands) => Conclude::Astray(stands.to_owned()),
+            None => Conclude::Concluded(state),
+        }
     }
 }

@@ -1,14 +1,18 @@
-//! The scripts against a model of one order that was written apart from them: whatever happens, in
-//! whatever order, both say and leave the same; and what is promised of every order holds.
+//! The scripts against a model that was written apart from them, of one order or of two that share
+//! a lifecycle: whatever happens, in whatever order, both say and leave the same; and what is
+//! promised of every order holds.
 //!
 //! Not among what happens: tokens, the buffer, and records that expire or are lost.
 
 mod event;
+mod life;
 mod machine;
 
-use super::bench::{self, order};
+use super::bench::{self, order, step};
+use crate::support::PATIENCE;
 use crate::support::redis::Redis;
 use event::{ATTEMPTS, Call, Dice, Reply, Speaker, TURNS, draw};
+use life::{Life, MOVES};
 use machine::{Due, Model};
 use onceward::model::identity::{AttemptId, AttemptIds, Order};
 use onceward::model::order::State;
@@ -17,6 +21,7 @@ use onceward::store::cancel::CancelAsk;
 use onceward::store::orders::{Claim, ClaimAsk, Lapse, Settlement};
 use onceward::store::record::Record;
 use onceward::store::resolve::{Adopt, AdoptAsk, Resolution, Resolve, Word};
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -35,16 +40,19 @@ const SEED: u64 = 0x0c0f_fee0_dd5e_ed00;
 const AT_ONCE: usize = 16;
 
 /// Every kind of answer a script can give; without one of them a run shows less than it seems to.
-const ANSWERS: [&str; 41] = [
+const ANSWERS: [&str; 46] = [
     "Claim Granted",
     "Claim Found",
     "Claim Lapsed",
     "Claim Mismatch",
+    "Claim Moving",
+    "Claim Illegal",
     "Claim Voided",
     "Renewal Renewed",
     "Renewal Regained",
     "Renewal Lost",
     "Settle Settled",
+    "Settle Astray",
     "Settle Kept",
     "Settle Fenced",
     "Settle Refused",
@@ -64,6 +72,7 @@ const ANSWERS: [&str; 41] = [
     "Adopt Early",
     "Adopt Moved",
     "Resolve Resolved",
+    "Resolve Astray",
     "Resolve Held",
     "Resolve Fenced",
     "Resolve Refused",
@@ -73,6 +82,7 @@ const ANSWERS: [&str; 41] = [
     "Release Fenced",
     "Release Refused",
     "Conclude Concluded",
+    "Conclude Astray",
     "Conclude Already",
     "Conclude Refused",
     "Conclude Absent",
@@ -97,7 +107,10 @@ fn the_scripts_and_the_model_never_differ() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let client = redis::Client::open(redis.url()).unwrap();
-        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let redis = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
         let next = Rc::new(Cell::new(0));
         let tally = Rc::new(Tally::default());
         let mut tasks = tokio::task::JoinSet::new();
@@ -132,13 +145,15 @@ fn kind(said: &Reply) -> String {
     words.join(" ")
 }
 
-/// One sequence on one order.
+/// One sequence on one number.
 struct Run<'a> {
     store: &'a Store,
     redis: MultiplexedConnection,
+    orders: [Order; 2],
+    /// The one whose turn it is.
     order: Order,
     names: Vec<(&'static str, AttemptId)>,
-    calls: Vec<Call>,
+    calls: Vec<(usize, Call)>,
 }
 
 /// What is in Redis.
@@ -151,39 +166,60 @@ struct Seen {
     due: Option<f64>,
     unknown: Option<f64>,
     cancelling: Option<f64>,
+    /// Where its lifecycle stands, and the id of the order that moves it.
+    lifecycle: (Option<String>, Option<String>),
 }
 
 impl<'a> Run<'a> {
     fn new(store: &'a Store, redis: MultiplexedConnection, seed: u64) -> Run<'a> {
         let ids = AttemptIds::new().unwrap();
         let names = ATTEMPTS.iter().chain(&TURNS).map(|name| (*name, ids.next())).collect();
-        Run { store, redis, order: order(&format!("model-{seed}")), names, calls: Vec::new() }
+        let pay = order(&format!("model-{seed}"));
+        let close = Order::new("close".into(), &pay.scope, pay.key.clone());
+        let [pays, closes] = MOVES.map(|(from, to)| step(from, to));
+        let orders = [pay.moving(&pays), close.moving(&closes)];
+        let order = orders[0].clone();
+        Run { store, redis, orders, order, names, calls: Vec::new() }
     }
 
     async fn go(mut self, seed: u64, tally: &Tally) {
         // Neighbouring seeds must not draw alike.
         let mut dice = Dice::new(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut model = Model::default();
-        let mut before = Seen::default();
-        for _ in 0..6 + dice.below(9) {
-            let call = draw(&mut dice, &model, &self.calls);
-            self.calls.push(call.clone());
+        let (mut models, mut life) = ([Model::of(0), Model::of(1)], Life::default());
+        let mut before = [Seen::default(), Seen::default()];
+        // Alone, an order meets its own duplicates more often.
+        let among = 1 + dice.below(2);
+        for _ in 0..among * (6 + dice.below(9)) {
+            let number = usize::try_from(dice.below(among)).unwrap();
+            self.order = self.orders[number].clone();
+            let model = &mut models[number];
+            let its = self.calls.iter().filter(|(of, _)| *of == number);
+            let its: Vec<_> = its.map(|(_, call)| call.clone()).collect();
+            let call = match life.mover {
+                Some(_) if dice.below(20) == 0 => Call::OutlastMove,
+                _ => draw(&mut dice, model, &its),
+            };
+            self.calls.push((number, call.clone()));
             let said = self.make(&call).await;
             *tally.borrow_mut().entry(kind(&said)).or_default() += 1;
-            let expected = model.hear(&call);
+            let expected = model.hear(&call, &mut life);
             let now = self.see().await;
             let wrong = match said == expected {
                 false => Some(format!("said {said:?}\nthe model {expected:?}")),
-                true => self.differs(&model, &now).or_else(|| broken(&before, &call, &said, &now)),
+                true => self
+                    .differs(model, &life, &now)
+                    .or_else(|| broken(&before[number], &call, &said, &now))
+                    .or_else(|| self.moved_wrongly(&before, number, &now)),
             };
             if let Some(wrong) = wrong {
                 let calls: Vec<_> = self.calls.iter().map(|call| format!("  {call:?}\n")).collect();
                 panic!(
-                    "ONCEWARD_TEST_SEED={seed} ONCEWARD_TEST_SEQUENCES=1\n{}{wrong}\n{now:#?}\n{model:#?}",
+                    "ONCEWARD_TEST_SEED={seed} ONCEWARD_TEST_SEQUENCES=1\n{}{wrong}\n{now:#?}\n{models:#?}\n{life:#?}",
                     calls.concat()
                 );
             }
-            before = now;
+            before[1 - number].lifecycle = now.lifecycle.clone();
+            before[number] = now;
         }
         self.forget().await;
     }
@@ -300,6 +336,10 @@ impl<'a> Run<'a> {
             Call::Conclude { to } => {
                 Reply::Conclude(store.conclude(&order, *to, LONG, "callback").await.unwrap())
             }
+            Call::OutlastMove => {
+                let lifecycle = store.names().lifecycle(&order).unwrap();
+                self.raw("HSET", &[&lifecycle, "until", "1"]).await
+            }
             Call::LoseLease => self.raw("DEL", &[&store.names().lease(&order)]).await,
             Call::MakeDue => {
                 self.raw("ZADD", &[&store.names().due(order.partition), "XX", "1", &order.id]).await
@@ -324,16 +364,20 @@ impl<'a> Run<'a> {
         pipe.cmd("ZSCORE").arg(names.due(order.partition)).arg(&*order.id);
         pipe.cmd("ZSCORE").arg(names.unknown(order.partition)).arg(&*order.id);
         pipe.cmd("ZSCORE").arg(names.cancelling(order.partition)).arg(&*order.id);
-        type Row = (Option<String>, Option<String>, Option<f64>, Option<f64>, Option<f64>);
+        let lifecycle = names.lifecycle(order).unwrap();
+        pipe.cmd("HMGET").arg(lifecycle).arg(&["state", "mover", "until"]);
+        type Life = (Option<String>, Option<String>, Option<f64>);
+        type Row = (Option<String>, Option<String>, Option<f64>, Option<f64>, Option<f64>, Life);
         let row: Row = pipe.query_async(&mut self.redis).await.unwrap();
-        let (state, lease, due, unknown, cancelling) = row;
+        let (state, lease, due, unknown, cancelling, (stands, mover, until)) = row;
+        let lifecycle = (stands, mover.filter(|_| until.is_some_and(|until| until > soon())));
         let state = state.map(|word| State::from_word(&word).unwrap());
         let record = self.store.look(order).await.unwrap();
-        Seen { record, state, lease, due, unknown, cancelling }
+        Seen { record, state, lease, due, unknown, cancelling, lifecycle }
     }
 
     /// What Redis and the model do not agree on.
-    fn differs(&self, model: &Model, seen: &Seen) -> Option<String> {
+    fn differs(&self, model: &Model, life: &Life, seen: &Seen) -> Option<String> {
         let mut wrong = Vec::new();
         let mut same = |what: &str, real: String, expected: String| {
             if real != expected {
@@ -350,6 +394,10 @@ impl<'a> Run<'a> {
         same("unknown", format!("{unknown:?}"), format!("{:?}", model.unknown));
         let cancelling = model.stands == Some(State::Cancelling);
         same("cancelling", seen.cancelling.is_some().to_string(), cancelling.to_string());
+        let stands = seen.lifecycle.0.as_deref().unwrap_or(Life::default().state);
+        same("lifecycle", stands.to_owned(), life.state.to_owned());
+        let mover = life.mover.map(|number| self.orders[number].id.to_string());
+        same("mover", format!("{:?}", seen.lifecycle.1), format!("{mover:?}"));
         let record = seen.record.as_ref();
         same("seen", record.is_some().to_string(), model.stands.is_some().to_string());
         if let Some(record) = record {
@@ -369,14 +417,40 @@ impl<'a> Run<'a> {
         (!wrong.is_empty()).then(|| wrong.join("\n"))
     }
 
+    /// What is promised of every lifecycle, judged by what is in Redis alone.
+    fn moved_wrongly(&self, before: &[Seen; 2], number: usize, now: &Seen) -> Option<String> {
+        let stands = |seen: &Seen| seen.lifecycle.0.clone().unwrap_or("open".into());
+        let (was, is) = (stands(&before[number]), stands(now));
+        let (from, to) = MOVES[number];
+        let succeeded = |seen: &Seen| seen.state == Some(State::Succeeded);
+        if was != is && !(from.contains(&&*was) && to == is) {
+            return Some(format!("order {number} moved the lifecycle from {was} to {is}"));
+        }
+        if was != is && (succeeded(&before[number]) || !succeeded(now)) {
+            return Some("the lifecycle was moved by something else than a success".into());
+        }
+        let fence = |seen: &Seen| seen.record.as_ref().map_or(0, |record| record.fence);
+        let granted = fence(now) != fence(&before[number]);
+        let others = |id: &String| **id != *self.order.id;
+        if granted && before[number].lifecycle.1.as_ref().is_some_and(others) {
+            return Some("granted while another order moves the lifecycle".into());
+        }
+        (granted && !from.contains(&&*was)).then(|| format!("granted in {was}"))
+    }
+
     /// Nothing of it stays behind.
     async fn forget(mut self) {
-        let (names, order) = (self.store.names(), &self.order);
+        let names = self.store.names();
         let mut pipe = redis::pipe();
-        pipe.cmd("DEL").arg(names.record(order)).arg(names.lease(order));
-        let partition = order.partition;
-        for index in [names.due(partition), names.unknown(partition), names.cancelling(partition)] {
-            pipe.cmd("ZREM").arg(index).arg(&*order.id);
+        for order in &self.orders {
+            pipe.cmd("DEL").arg(names.record(order)).arg(names.lease(order));
+            pipe.cmd("DEL").arg(names.lifecycle(order));
+            let partition = order.partition;
+            for index in
+                [names.due(partition), names.unknown(partition), names.cancelling(partition)]
+            {
+                pipe.cmd("ZREM").arg(index).arg(&*order.id);
+            }
         }
         pipe.exec_async(&mut self.redis).await.unwrap();
     }
