@@ -71,15 +71,17 @@ impl Guard {
         match outcome {
             Outcome::NotSent(why) => {
                 tracing::warn!(order = %payment.order.id, why, "upstream cannot be reached");
-                let state = self.give_back(&held, token, "upstream unreachable").await;
+                let state = Box::pin(self.give_back(&held, token, "upstream unreachable")).await;
                 Answer::Refused(Refusal::UpstreamUnreachable, state)
             }
             Outcome::Answer(response, Meaning::Declined) => {
-                let state = self.give_back(&held, token, "upstream declined to begin").await;
+                let given = self.give_back(&held, token, "upstream declined to begin");
+                let state = Box::pin(given).await;
                 Answer::First(response.map(Payload::Full), state)
             }
             Outcome::Large(large, Meaning::Declined) => {
-                let state = self.give_back(&held, token, "upstream declined to begin").await;
+                let given = self.give_back(&held, token, "upstream declined to begin");
+                let state = Box::pin(given).await;
                 Answer::First(large.relay(&self.running), state)
             }
             Outcome::NoAnswer(no_answer) => {
@@ -134,8 +136,9 @@ impl Guard {
         loop {
             sleep(pause).await;
             let asked = Instant::now();
-            let renewal =
-                self.store.renew(&held.payment.order, held.attempt, held.fence, lease).await;
+            // Most attempts are over by now: the rest of them pays for this.
+            let (order, attempt) = (&held.payment.order, held.attempt);
+            let renewal = Box::pin(self.store.renew(order, attempt, held.fence, lease)).await;
             pause = lease / RENEW_AT;
             match &renewal {
                 Ok(Renewal::Renewed | Renewal::Regained) => held.holds_from(asked),

@@ -116,7 +116,7 @@ impl Guard {
         route.tuning.redis_down = RedisDown::Reject;
         payment.route = Arc::new(route);
         payment.grant_from = &[State::Queued];
-        let turn = self.clone().turn(Arc::new(payment), self.attempts.next());
+        let turn = Box::pin(self.clone().turn(Arc::new(payment), self.attempts.next()));
         // A task that broke down told so itself; the record tells the rest.
         let _ = self.running.spawn(turn.on_same_behalf().in_current_span()).await;
     }

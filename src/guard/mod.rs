@@ -179,7 +179,8 @@ impl Guard {
         let mut waiter = None;
         loop {
             let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
-            let turn = self.clone().turn(payment.clone(), attempt.clone());
+            // In a box: a task's future is moved about ten times until it runs.
+            let turn = Box::pin(self.clone().turn(payment.clone(), attempt.clone()));
             let turn = self.running.spawn(turn.on_same_behalf().in_current_span());
             let found = match turn.await {
                 Ok(Turn::Over(answer)) => return self.served(&payment, answer),
@@ -233,15 +234,20 @@ impl Guard {
 
     /// Asks for the order and, when it is ours, runs the attempt to its end.
     async fn turn(self: Arc<Self>, payment: Arc<Payment>, attempt: AttemptId) -> Turn {
-        let token = match self.token(&payment).await {
-            Ok(token) => token,
-            Err(error) => return Turn::Over(self.without_store(&payment, &error).await),
+        // What few requests need stands in boxes: every one would carry its state along, and a
+        // future is moved more than once before it first runs.
+        let token = match &payment.token {
+            None => None,
+            Some(_) => match Box::pin(self.token(&payment)).await {
+                Ok(token) => token,
+                Err(error) => return self.over_without_store(&payment, &error).await,
+            },
         };
         for _ in 0..LAPSES {
             let asked = Instant::now();
             let claim = match self.claim(&payment, &attempt, token.as_ref()).await {
                 Ok(claim) => claim,
-                Err(error) => return Turn::Over(self.without_store(&payment, &error).await),
+                Err(error) => return self.over_without_store(&payment, &error).await,
             };
             return match claim {
                 Claim::Granted { fence, from, .. } => {
@@ -267,8 +273,8 @@ impl Guard {
                 Claim::TokenInvalid => refused(Refusal::TokenInvalid, State::Unknown),
                 Claim::Voided => refused(Refusal::StoreUnavailable, State::Unknown),
                 Claim::Lapsed { fence } => {
-                    if let Err(error) = self.lapse(&payment, fence).await {
-                        return Turn::Over(self.without_store(&payment, &error).await);
+                    if let Err(error) = Box::pin(self.lapse(&payment, fence)).await {
+                        return self.over_without_store(&payment, &error).await;
                     }
                     continue;
                 }
@@ -319,7 +325,7 @@ impl Guard {
             // The first command bounds itself, and more exactly: it tells connecting from waiting.
             let asked = match may_stand {
                 false => self.store.claim(&ask).await,
-                true => timeout_at(until, self.store.claim(&ask))
+                true => timeout_at(until, Box::pin(self.store.claim(&ask)))
                     .await
                     .unwrap_or_else(|_| Err(StoreError::Lost("none in time".into()))),
             };
@@ -356,13 +362,13 @@ impl Guard {
                 Kept::Nothing if found.state == State::Failed => {
                     refused(Refusal::AlreadyFinal, found.state)
                 }
-                Kept::Nothing => match self.store.look(&payment.order).await {
+                Kept::Nothing => match Box::pin(self.store.look(&payment.order)).await {
                     Ok(Some(record)) => Turn::Over(Answer::Document(Box::new(record))),
                     _ => refused(Refusal::StoreUnavailable, found.state),
                 },
             },
             State::Cancelled => refused(Refusal::OrderCancelled, found.state),
-            State::Queued => Turn::Over(self.accepted(payment).await),
+            State::Queued => Turn::Over(Box::pin(self.accepted(payment)).await),
             State::None => refused(Refusal::InProgress, found.state),
         }
     }
@@ -383,6 +389,10 @@ impl Guard {
         if let Some(after) = payment.route.ask_after() {
             self.hints.tell(payment.order.partition, &payment.order.id, after);
         }
+    }
+
+    async fn over_without_store(self: &Arc<Self>, payment: &Payment, error: &StoreError) -> Turn {
+        Turn::Over(Box::pin(self.without_store(payment, error)).await)
     }
 
     /// Redis could not decide.

@@ -48,12 +48,12 @@ impl Plane {
     ) -> Result<Response<Payload>, Problem> {
         // `OPTIONS *` speaks of the server, not of a path; no other method comes with it.
         if request.uri().path() == "*" {
-            return self.pass(request).await;
+            return Box::pin(self.pass(request)).await;
         }
         let target = request.uri().clone();
         // Our own endpoints are found as they are written: a key in a path may look like anything.
         if let Some(rest) = self.below_prefix(target.path()) {
-            return self.own(rest, request).await;
+            return Box::pin(self.own(rest, request)).await;
         }
         let Some(path) = normal(target.path()) else {
             return Err(two_ways());
@@ -70,7 +70,9 @@ impl Plane {
         }
         match found {
             Some((route, params)) => match &route.callback {
-                Some(callback) => self.callback((route, &params), callback, &routes, request).await,
+                Some(callback) => {
+                    Box::pin(self.callback((route, &params), callback, &routes, request)).await
+                }
                 None => self.protected(route, &params, request).await,
             },
             None => self.pass(request).await,

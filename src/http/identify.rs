@@ -11,6 +11,7 @@ use crate::model::source::{BadValue, View, is_form, is_json};
 use crate::model::token::{self, Presented};
 use crate::model::{form, json};
 use crate::route::{Fingerprint, Route, TokenUse};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use std::borrow::Cow;
@@ -183,14 +184,12 @@ fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Pr
 }
 
 pub(super) fn joined(digests: &[Digest]) -> String {
-    use std::fmt::Write;
     let mut text = String::with_capacity(digests.len() * 44);
     for digest in digests {
         if !text.is_empty() {
             text.push(',');
         }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{digest}");
+        URL_SAFE_NO_PAD.encode_string(digest.as_bytes(), &mut text);
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::model::order::State;
 use crate::payload::{Payload, PayloadError};
 use crate::upstream::SendError;
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
@@ -24,37 +24,39 @@ impl Plane {
     ) -> Result<Response<Payload>, Problem> {
         if may_upgrade(request.headers()) {
             let caller = hyper::upgrade::on(&mut request);
-            return self.tunnel(request, caller).await;
+            return Box::pin(self.tunnel(request, caller)).await;
         }
         let (mut head, body) = request.into_parts();
         towards_upstream(&mut head, &self.config, false);
+        if body.is_end_stream() {
+            return self.pass_whole(head, Bytes::new()).await;
+        }
         // Upstream's time begins when it has all of the request.
         let sent = CancellationToken::new();
         let all_sent = sent.clone();
         let body = Payload::stream(body, Some(self.config.body_timeout), move || all_sent.cancel());
-        self.send(Request::from_parts(head, body), sent).await
+        let late = async {
+            sent.cancelled().await;
+            tokio::time::sleep(self.config.upstream_timeout).await;
+        };
+        self.send(Request::from_parts(head, body), late).await
     }
 
-    /// Passes on a request that was read in search of a key.
+    /// Passes on a request that is here to its end: it has no body, or was read in search of a key.
     pub(super) async fn pass_whole(
         &self,
         head: Parts,
         body: Bytes,
     ) -> Result<Response<Payload>, Problem> {
-        let sent = CancellationToken::new();
-        sent.cancel();
-        self.send(Request::from_parts(head, Payload::Full(body)), sent).await
+        let late = tokio::time::sleep(self.config.upstream_timeout);
+        self.send(Request::from_parts(head, Payload::Full(body)), late).await
     }
 
     async fn send(
         &self,
         request: Request<Payload>,
-        sent: CancellationToken,
+        late: impl Future<Output = ()>,
     ) -> Result<Response<Payload>, Problem> {
-        let late = async {
-            sent.cancelled().await;
-            tokio::time::sleep(self.config.upstream_timeout).await;
-        };
         let exchange = self.guard.upstream.send(request, late, || true).await.map_err(problem)?;
         Ok(passed(exchange.streaming()))
     }

@@ -37,7 +37,7 @@ impl Plane {
         })?;
         match admitted {
             Admitted::Payment(mut payment) => Ok(match prefer::buffered(&mut payment) {
-                Some(wish) => self.accept(payment, wish).await,
+                Some(wish) => Box::pin(self.accept(payment, wish)).await,
                 None => self.pay(payment).await,
             }),
             Admitted::Answered(answer, key) => Ok(self.told(answer, route, &key)),

@@ -63,7 +63,8 @@ fn is_volatile(name: &HeaderName) -> bool {
 /// Whether a header belongs to the connection: listed by the standard, or named by `Connection`.
 pub fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
-        || headers.get_all(header::CONNECTION).iter().any(|value| names(value, name))
+        || headers.contains_key(header::CONNECTION)
+            && headers.get_all(header::CONNECTION).iter().any(|value| names(value, name))
 }
 
 /// Whether a comma-separated header value names a header.

@@ -142,7 +142,7 @@ impl Store {
             Err(StoreError::Declined(word)) if word == "NOSCRIPT" => {
                 let mut command = script.by_text(keys);
                 arguments(&mut command);
-                self.send(script.name, &command).await
+                Box::pin(self.send(script.name, &command)).await
             }
             answer => answer,
         };

@@ -103,10 +103,16 @@ impl Names {
 
     /// A name of any kind; record and lease of an id that came out of an index, for example.
     pub fn of(&self, partition: Partition, kind: &str, id: &str) -> String {
+        let number = partition.number();
+        let digits = [b'0' + number / 10, b'0' + number % 10].map(char::from);
         let mut name = String::with_capacity(self.namespace.len() + kind.len() + id.len() + 9);
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{}:{{{partition}}}:{kind}:{id}", self.namespace);
+        name.push_str(&self.namespace);
+        name.push_str(":{p");
+        name.extend(digits);
+        name.push_str("}:");
+        name.push_str(kind);
+        name.push(':');
+        name.push_str(id);
         name
     }
 }

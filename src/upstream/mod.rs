@@ -138,7 +138,8 @@ impl Upstream {
                 return Ok(connection);
             }
         }
-        self.connect(false).await
+        // Apart from the rest: few requests need it, all would carry its state along.
+        Box::pin(self.connect(false)).await
     }
 
     async fn connect(&self, upgradeable: bool) -> Result<SendRequest<Payload>, SendError> {

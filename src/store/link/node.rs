@@ -70,7 +70,7 @@ impl Node {
     pub(super) async fn deliver(&self, letter: &Letter<'_>) -> Result<Value, StoreError> {
         match letter.confirm {
             None => self.send(letter).await,
-            Some(confirm) => self.send_confirmed(letter, confirm).await,
+            Some(confirm) => Box::pin(self.send_confirmed(letter, confirm)).await,
         }
     }
 
@@ -156,7 +156,7 @@ impl Node {
     ) -> Result<(MultiplexedConnection, u64), StoreError> {
         match self.standing() {
             Some(standing) => Ok(standing),
-            None => tokio::time::timeout_at(deadline, self.connect())
+            None => tokio::time::timeout_at(deadline, Box::pin(self.connect()))
                 .await
                 .map_err(|_| StoreError::Unreached("connecting took too long".into()))?,
         }
