@@ -15,6 +15,9 @@ TIME := 1m
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size image clean
+.PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden model fuzz bench lint size clean
+.PHONY: help setup build demo test chart-test chart-golden model bench instructions lint size clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +68,10 @@ bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve
 fuzz: setup ## try broken texts on whatever reads them, TIME=1m each; one again: INPUT=target/fuzz/...
 	$(if $(INPUT),ONCEWARD_TEST_FUZZ_INPUT=$(INPUT),ONCEWARD_TEST_FUZZ_TIME=$(TIME)) \
 		$(CARGO) test $(LOCKED) fuzz -- --nocapture --test-threads=2
+# What a request costs, by callgrind; ACCEPT=--accept puts the counts on record.
+instructions: setup ## hold the hot paths to their instruction counts on record
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
+	$(CARGO) bench $(LOCKED) --bench side_by_side -- --instructions $(ACCEPT)
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check

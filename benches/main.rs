@@ -12,6 +12,7 @@
 mod burst;
 mod contender;
 mod figures;
+mod instructions;
 mod load;
 mod pace;
 mod plot;
@@ -61,7 +62,10 @@ fn main() -> ExitCode {
         false => Length { repeats: 5, seconds: 3 },
     };
     let only = words.iter().find_map(|word| word.strip_prefix("--only="));
-    let done = bench(length, only).and_then(|figures| report(&figures, has("--write")));
+    let done = match has("--instructions") {
+        true => instructions::instructions(has("--accept")),
+        false => bench(length, only).and_then(|figures| report(&figures, has("--write"))),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -125,7 +129,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// Longer than anything takes to start.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until there is something.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, BenchError> {

@@ -43,7 +43,7 @@ impl Process {
     /// Asks it to end and waits for that.
     fn end(&mut self) {
         let _ = Command::new("kill").arg(self.id().to_string()).status();
-        for _ in 0..500 {
+        for _ in 0..3000 {
             if !self.runs() {
                 return;
             }
