@@ -315,7 +315,7 @@ impl Guard {
                 self.metrics.succeeded_after(&order, end);
                 false
             }
-            // It is not paid, one way or the other.
+            // It will not have been paid, one way or the other: the cancel call sees to that.
             Conclude::Refused(State::Cancelled | State::Cancelling) => true,
             Conclude::Refused(_) => {
                 self.metrics.alarm("callback-against-order", Some(&order));

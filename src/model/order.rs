@@ -76,6 +76,13 @@ impl State {
         ENTERED_FROM.iter().find(|(to, _)| *to == self).map_or(&[], |(_, from)| from)
     }
 
+    /// Likewise on a word about the payment alone, a query's or a callback's. One that is being
+    /// cancelled is not ended by it: that it was paid is what its cancel call is there to undo.
+    pub fn told_from(self) -> Vec<State> {
+        let from = self.entered_from().iter().copied();
+        from.filter(|from| *from != State::Cancelling).collect()
+    }
+
     /// Whether nothing follows but expiry.
     pub fn is_final(self) -> bool {
         matches!(self, State::Succeeded | State::Failed | State::Cancelled)

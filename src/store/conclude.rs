@@ -41,7 +41,7 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let cancelling = self.names.cancelling(order.partition);
         let channel = self.names.settled_channel();
-        let from = words(to.entered_from());
+        let from = words(&to.told_from());
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
         let (word, mut reply) = self

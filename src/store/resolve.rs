@@ -47,7 +47,8 @@ pub enum Adopt {
 /// What becomes of the stored response when an order ends.
 #[derive(Debug)]
 pub enum Word<'a> {
-    /// This one takes its place.
+    /// This one takes its place: it was asked for, and says nothing of an order that is being
+    /// cancelled by now.
     Response(&'a Kept),
     /// It stays.
     Keep,
@@ -111,9 +112,13 @@ pub enum Release {
 
 /// The states somebody's word may end: those in which something may have been sent. The rest ends
 /// otherwise (a tombstone, an entry off its queue).
-fn resolved_from(to: State) -> Vec<State> {
+fn resolved_from(to: State, word: &Word<'_>) -> Vec<State> {
+    let from = match word {
+        Word::Response(_) => to.told_from(),
+        Word::Keep | Word::IfTold => to.entered_from().to_vec(),
+    };
     let sent = [State::InFlight, State::Unknown, State::Cancelling];
-    to.entered_from().iter().copied().filter(|from| sent.contains(from)).collect()
+    from.into_iter().filter(|from| sent.contains(from)).collect()
 }
 
 impl Store {
@@ -180,7 +185,7 @@ impl Store {
                     .arg(turn.as_str())
                     .arg(&fence)
                     .arg(to.word())
-                    .arg(words(&resolved_from(*to)))
+                    .arg(words(&resolved_from(*to, word)))
                     .arg(millis(*keep))
                     .arg(stored)
                     .arg(status)

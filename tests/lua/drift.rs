@@ -249,7 +249,7 @@ fn expected(
         "adopt" => rows(State::Cancelling),
         "release" => rows(State::None),
         "dead_letter" => "queued".to_owned(),
-        "resolve" => "in_flight,unknown,cancelling".to_owned(),
+        "resolve" | "conclude" => onceward::model::order::words(&Succeeded.told_from()),
         _ => rows(Succeeded),
     };
     BTreeMap::from([

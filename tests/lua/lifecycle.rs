@@ -11,7 +11,7 @@ use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Settle};
 use onceward::store::queue::{DeadLetter, Enqueue};
-use onceward::store::resolve::{Release, Resolve};
+use onceward::store::resolve::{Release, Resolve, Word};
 use std::time::Duration;
 
 /// A bench and the orders of one number on three routes: `pay` opens what `ship` and `close` go on
@@ -154,7 +154,8 @@ async fn a_move_being_cancelled_keeps_the_lifecycle_and_a_cancelled_one_frees_it
     all.assert_stands("open", true);
     assert_eq!(all.bench.settle("P", 1, Succeeded).await, Settle::Kept);
     all.assert_stands("open", true);
-    assert_eq!(all.bench.resolve("R", Some(1), Cancelled).await, Resolve::Resolved);
+    let confirmed = all.bench.resolve_with("R", Some(1), Cancelled, Word::Keep);
+    assert_eq!(confirmed.await, Resolve::Resolved);
     all.assert_stands("open", false);
     assert_eq!(all.claim(&all.close, "C").claim().await, granted(1, None));
 }
@@ -165,7 +166,7 @@ async fn one_that_cannot_be_cancelled_moves_the_lifecycle_after_all() {
     all.bench.claim("P").await;
     all.bench.cancel(Some(CALLER), true).await;
     all.bench.settle("P", 1, Unknown).await;
-    all.bench.resolve("R", Some(1), Succeeded).await;
+    all.bench.resolve_with("R", Some(1), Succeeded, Word::IfTold).await;
     all.assert_stands("paid", false);
 }
 

@@ -107,7 +107,7 @@ async fn attempt(bench: &Bench, what: Try, entry: Option<&Entry>) {
         }
         Try::Resolve(to) => {
             bench.lose_lease();
-            bench.resolve("R", Option::None, to).await;
+            bench.resolve_with("R", Option::None, to, Word::IfTold).await;
         }
         Try::GiveUpInTime => {
             bench.make_due();

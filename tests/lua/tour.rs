@@ -8,7 +8,7 @@ use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
 use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry, PutBack};
-use onceward::store::resolve::{Adopt, Release, Resolve};
+use onceward::store::resolve::{Adopt, Release, Resolve, Word};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -187,7 +187,7 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench.claim("G").await;
     seen.push(cancel(bench.cancel(Some(CALLER), true).await));
     seen.push(settle(bench.settle("G", 2, Succeeded).await));
-    seen.push(resolve(bench.resolve("R", Some(2), Succeeded).await));
+    seen.push(resolve(bench.resolve_with("R", Some(2), Succeeded, Word::Keep).await));
     seen.push(resolve(bench.resolve("S", Some(2), Succeeded).await));
     seen.push(cancel(bench.cancel(Some(CALLER), true).await));
     seen

@@ -373,7 +373,9 @@ impl Model {
             return Resolve::Fenced(self.fence);
         }
         let nothing_sent = matches!(state, State::None | State::Queued);
-        if nothing_sent || !allowed(state, to) {
+        // Only its cancel call, or a person, ends one that is being cancelled.
+        let asked = matches!(word, Speaker::Response(_)) && state == State::Cancelling;
+        if nothing_sent || asked || !allowed(state, to) {
             return Resolve::Refused(state);
         }
         if self.leased {
@@ -427,7 +429,7 @@ impl Model {
         if state == to {
             return Conclude::Already;
         }
-        if !allowed(state, to) {
+        if !allowed(state, to) || state == State::Cancelling {
             return Conclude::Refused(state);
         }
         self.enter(to);
