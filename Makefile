@@ -55,6 +55,10 @@ console-test: setup ## drive the console in a headless Chromium; pictures in tar
 model: setup ## hold the scripts to the model of an order for 100,000 random sequences
 	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture
 
+.PHONY: explore
+explore: setup ## run every interleaving of up to three actors, with more accidents than make test has
+	ONCEWARD_TEST_EXPLORE=long $(CARGO) test $(LOCKED) --test once explore:: -- --nocapture
+
 ORDERS := 10000
 .PHONY: flow
 flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers begin

@@ -100,7 +100,7 @@ impl Resolver {
     }
 
     /// Takes an order if it is due, and does what is to be done about it.
-    async fn look(&self, partition: Partition, id: &str) -> Result<(), StoreError> {
+    pub async fn look(&self, partition: Partition, id: &str) -> Result<(), StoreError> {
         let Some(record) = self.store.look_at(partition, id).await? else {
             return Ok(());
         };

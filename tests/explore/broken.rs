@@ -1,0 +1,173 @@
+//! Mistakes one could make in the scripts or the guard: the explorer finds each of them, and says
+//! which promise it breaks.
+
+use super::actor::Part::*;
+use super::play;
+use super::redis::Patch;
+use super::run::{Accidents, Play};
+use super::search::{Merging, search};
+
+const NONE: Accidents = Accidents { crash: 0, lost: 0, late: 0, lease: 0, decline: 0, all: 0 };
+const LEASE: Accidents = Accidents { lease: 1, all: 1, ..NONE };
+const CRASH: Accidents = Accidents { crash: 1, all: 1, ..NONE };
+const LOST: Accidents = Accidents { lost: 1, all: 1, ..NONE };
+const DECLINE: Accidents = Accidents { decline: 1, all: 1, ..NONE };
+
+/// One line of one script reads otherwise.
+const fn patch(script: &'static str, from: &'static str, to: &'static str) -> Patch {
+    Patch { script, from, to }
+}
+
+/// The search comes upon a schedule that breaks this promise.
+fn finds(guarantee: &str, play: &Play, patches: &[Patch]) {
+    let Err(found) = search(play, patches, Merging::On) else {
+        panic!("it was not found: {patches:?}");
+    };
+    let named = found.findings.iter().any(|finding| finding.guarantee == guarantee);
+    assert!(named, "{:?} is not {guarantee}\n{}", found.findings, found.story);
+    println!("{guarantee}: found after {} runs\n{}\n", found.runs, found.story);
+}
+
+/// Where a claim tells whether the order's state lets it begin.
+const MAY_BEGIN: &str = "if r[3] == attempt or not holds(grant_from, state) then";
+
+#[test]
+fn a_lease_that_runs_out_lets_another_run_and_one_effect_breaks() {
+    let patch = patch(
+        "claim",
+        MAY_BEGIN,
+        "if state == 'in_flight' and redis.call('EXISTS', lease) == 0 then
+           grant_from = grant_from .. ',in_flight'
+         end
+         if r[3] == attempt or not holds(grant_from, state) then",
+    );
+    finds("one-effect", &play(&[Payer, Payer], LEASE), &[patch]);
+}
+
+#[test]
+fn a_lost_lease_makes_it_none_instead_of_unknown_and_one_effect_breaks() {
+    let patch = patch("lapse", "'state', 'unknown', 'updated'", "'state', 'none', 'updated'");
+    finds("one-effect", &play(&[Payer, Payer], LEASE), &[patch]);
+}
+
+#[test]
+fn an_unknown_order_runs_again_unasked_and_no_silent_rerun_breaks() {
+    let patch = patch(
+        "claim",
+        MAY_BEGIN,
+        "if state == 'unknown' then grant_from = 'unknown' end
+         if r[3] == attempt or not holds(grant_from, state) then",
+    );
+    let found = play(&[Payer, Payer], LOST);
+    finds("no-silent-rerun", &found, &[patch]);
+    finds("one-effect", &found, &[patch]);
+}
+
+#[test]
+fn a_cut_answer_is_taken_for_not_sent_and_one_effect_breaks() {
+    let patch = patch(
+        "settle",
+        "redis.call('HSET', record, 'state', to, 'settled', attempt",
+        "redis.call('HSET', record, 'state', to == 'unknown' and 'none' or to, 'settled', attempt",
+    );
+    finds("one-effect", &play(&[Payer, Payer], LOST), &[patch]);
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_acted_upon_and_intent_first_breaks() {
+    let late = Accidents { late: 1, all: 1, ..NONE };
+    let believing = Play { believes: true, ..play(&[Payer, Payer], late) };
+    finds("intent-first", &believing, &[]);
+    finds("one-effect", &believing, &[]);
+}
+
+#[test]
+fn settling_without_the_fence_breaks_fenced_writes() {
+    let patch = patch("settle", "if r[2] ~= fence or r[3] ~= attempt then", "if false then");
+    let retrying = Play { retry: true, ..play(&[Payer, Payer], LEASE) };
+    finds("fenced-writes", &retrying, &[patch]);
+}
+
+#[test]
+fn giving_back_what_another_holds_breaks_fenced_writes() {
+    let patch = patch(
+        "abandon",
+        "local state, mine = r[1] or 'none', r[2] == attempt",
+        "local state, mine = r[1] or 'none', true",
+    );
+    let both = Accidents { lease: 1, decline: 1, all: 2, ..NONE };
+    finds("fenced-writes", &Play { retry: true, ..play(&[Payer, Payer], both) }, &[patch]);
+}
+
+#[test]
+fn giving_back_the_record_with_the_claim_breaks_fenced_writes() {
+    let patch = patch(
+        "abandon",
+        "redis.call('DEL', lease)\nif back == 'none' then",
+        "redis.call('DEL', lease)\nif back == 'none' then redis.call('DEL', record)",
+    );
+    finds("fenced-writes", &play(&[Payer, Payer], DECLINE), &[patch]);
+}
+
+#[test]
+fn a_fence_that_does_not_rise_breaks_fenced_writes() {
+    let patch = patch(
+        "claim",
+        "fence, attempts = fence + 1, attempts + 1",
+        "fence, attempts = math.max(fence, 1), attempts + 1",
+    );
+    finds("fenced-writes", &play(&[Payer, Payer], DECLINE), &[patch]);
+}
+
+#[test]
+fn settling_whatever_state_it_is_in_breaks_same_answer() {
+    let patch =
+        patch("settle", "if not cancelling and not holds(from, state) then", "if false then");
+    finds("same-answer", &play(&[Payer, Resolver], LEASE), &[patch]);
+}
+
+#[test]
+fn a_claim_that_passes_over_tombstones_breaks_tombstone_holds() {
+    let play = play(&[Payer, Canceller], NONE);
+    finds("tombstone-holds", &play, &[passes_over_tombstones()]);
+}
+
+#[test]
+fn a_tombstone_looked_for_before_the_claim_and_not_in_it_breaks_tombstone_holds() {
+    let play = play(&[LookingPayer, Canceller], NONE);
+    finds("tombstone-holds", &play, &[passes_over_tombstones()]);
+}
+
+fn passes_over_tombstones() -> Patch {
+    patch(
+        "claim",
+        MAY_BEGIN,
+        "if state == 'cancelled' then grant_from = 'cancelled' end
+         if r[3] == attempt or not holds(grant_from, state) then",
+    )
+}
+
+#[test]
+fn a_cancel_that_is_not_confirmed_upstream_breaks_section_3() {
+    let at_once = [
+        patch(
+            "cancel",
+            "local at_once = state == 'none' or state == 'queued'",
+            "local at_once = true",
+        ),
+        patch("cancel", "if at_once and not holds(cancelled_from, state) then", "if false then"),
+    ];
+    finds("section 3", &play(&[Payer, Canceller], CRASH), &at_once);
+}
+
+#[test]
+fn two_copies_of_a_callback_at_once_break_callback_once() {
+    let patch = patch("accept_callback", "if holder and not again then", "if false then");
+    finds("callback-once", &play(&[Payer, Callback, Callback], NONE), &[patch]);
+}
+
+#[test]
+fn a_callback_that_was_acknowledged_is_forwarded_again_and_callback_once_breaks() {
+    let patch = patch("accept_callback", "if r[5] then", "if false then");
+    finds("callback-once", &play(&[Payer, Callback, Callback], NONE), &[patch]);
+}
