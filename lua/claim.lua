@@ -112,7 +112,7 @@ end
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,
 -- its lease was not) still wins: wait for it to run out.
 local owner = attempt .. ':' .. text(fence + 1)
-if not redis.call('SET', lease, owner, 'NX', 'PX', lease_ms) then
+if not redis.call('SET', lease, owner, 'NX', 'PX', text(lease_ms)) then
   return {'found', 'in_flight', text(fence), '', '', '', '', text(redis.call('PTTL', lease))}
 end
 local now = now_ms()
@@ -134,7 +134,7 @@ redis.call('HSET', record, 'v', '1', 'state', 'in_flight', 'fence', text(fence),
   'caller', string.match(callers, '[^,]*'), 'token', tokens, 'route', route, 'key', key,
   'scope', scope, 'created', r[12] or text(now), 'updated', text(now), 'ask', ask_ms, 'asks', '0',
   'history', noted(r[13], now, state, 'in_flight', by, 'claimed'))
-redis.call('PEXPIRE', record, math.max(keep_ms, 2 * lease_ms))
+redis.call('PEXPIRE', record, text(math.max(keep_ms, 2 * lease_ms)))
 redis.call('ZADD', due, text(now + lease_ms), id)
 if lifecycle then
   redis.call('HSET', record, 'move', move)

@@ -6,9 +6,10 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- A number as Redis stores it: no exponent, no fraction.
+-- A whole number as Redis stores it, without an exponent. A command given a number instead has it
+-- printed with 17 digits, which takes its time.
 local function text(n)
-  return string.format('%.0f', n)
+  return string.format('%d', n)
 end
 
 -- The history with one transition more, at most HISTORY_BYTES long: the oldest lines go first.
@@ -35,7 +36,7 @@ end
 
 -- Whether a comma-separated list holds a word.
 local function holds(list, word)
-  return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
+  return list == word or string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil
 end
 
 -- A comma-separated list of equally long words with one more, the newest first: at most 32.

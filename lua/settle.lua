@@ -35,7 +35,7 @@
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lifecycle = KEYS[5]
 local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local keep_ms, stored, status, headers, body = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled', 'waited', 'history',
