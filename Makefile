@@ -64,7 +64,8 @@ ORDERS := 10000
 flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers begin
 	ONCEWARD_TEST_ORDERS=$(ORDERS) $(CARGO) test $(LOCKED) --test once workers:: -- --nocapture --test-threads 1
 
-# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date.
+# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date,
+# BENCH=--cluster compares a Cluster of three primaries with one Redis.
 bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)

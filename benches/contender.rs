@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Onceward,
     /// Onceward, asking Redis for every duplicate.
     OncewardThroughRedis,
+    /// Onceward, where its Redis is one of a Cluster.
+    OncewardOnCluster,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Kind::NginxLua => "nginx + Lua + Redis",
             Kind::Onceward => "Onceward",
             Kind::OncewardThroughRedis => "Onceward, LOCAL_CACHE=0",
+            Kind::OncewardOnCluster => "Onceward on a Cluster",
         }
     }
 
@@ -74,6 +77,11 @@ impl Contender {
             Kind::Nginx => nginx("plain.conf", address, place)?,
             Kind::NginxLua => nginx("lua.conf", address, place)?,
             Kind::Onceward => onceward(address, place)?,
+            Kind::OncewardOnCluster => {
+                let mut command = onceward(address, place)?;
+                command.env("ONCEWARD_REDIS_MODE", "cluster");
+                command
+            }
             Kind::OncewardThroughRedis => {
                 let mut command = onceward(address, place)?;
                 command.env("ONCEWARD_LOCAL_CACHE", "0");

@@ -22,6 +22,8 @@ pub(crate) struct Sample {
     pub(crate) commands: Option<f64>,
     /// The most memory the proxy held, MB.
     pub(crate) memory: Option<f64>,
+    /// Bytes a record takes in Redis, its part of the indexes and tables included.
+    pub(crate) record: Option<f64>,
     /// Requests that reached upstream, an order; the most of any.
     pub(crate) hits: Option<f64>,
 }
@@ -105,6 +107,7 @@ impl fmt::Display for Sample {
         show("p50 us", self.p50)?;
         show("p99 us", self.p99)?;
         show("MB", self.memory)?;
+        show("bytes a record", self.record)?;
         show("hits", self.hits)
     }
 }

@@ -18,11 +18,16 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one that keeps nothing on disk: the bench measures CPU, not disks.
     pub(crate) fn start(folder: &Path) -> Result<Redis, BenchError> {
+        Redis::start_with(folder, &[])
+    }
+
+    /// Starts one with more arguments.
+    pub(crate) fn start_with(folder: &Path, more: &[&str]) -> Result<Redis, BenchError> {
         let port = free_port()?;
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]);
-        command.arg("--dir").arg(folder);
+        command.arg("--dir").arg(folder).args(more);
         let process = Process::start(&mut command)?;
         let client = Client::open(format!("redis://127.0.0.1:{port}"))?;
         let connection = until("redis-server answers", || client.get_connection().ok())?;
@@ -47,6 +52,14 @@ impl Redis {
     pub(crate) fn clear(&mut self) -> Result<(), BenchError> {
         self.command::<()>(&["FLUSHALL"])?;
         self.command::<()>(&["CONFIG", "RESETSTAT"])
+    }
+
+    /// Bytes its data takes.
+    pub(crate) fn memory(&mut self) -> Result<u64, BenchError> {
+        let memory: String = self.command(&["INFO", "memory"])?;
+        let line = memory.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        let bytes = line.and_then(|bytes| bytes.trim().parse().ok());
+        bytes.ok_or_else(|| BenchError::Wrong("Redis does not say what it holds".into()))
     }
 
     /// Scripts that were run since the last `clear`: what both contenders send per request. What a

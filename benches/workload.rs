@@ -127,10 +127,12 @@ impl Bench<'_> {
         self.redis.command::<()>(&["CONFIG", "RESETSTAT"])?;
         let process = contender.process.as_ref();
         let cpu = |redis: &Redis| (process.map_or(0.0, |p| p.cpu()), redis.process.cpu());
+        let held = self.redis.memory()?;
         let before = cpu(self.redis);
         let load = load(contender.address, kind, "run", self.length.seconds)?;
         let after = cpu(self.redis);
         let scripts = self.redis.scripts()? as f64;
+        let records = self.redis.memory()?.saturating_sub(held) as f64;
         // Seconds a request are milliseconds per thousand, times a million.
         let each = |seconds: f64| seconds * 1e6 / load.requests;
         Ok(Sample {
@@ -140,6 +142,7 @@ impl Bench<'_> {
             cpu: process.map(|_| each(after.0 - before.0)),
             redis_cpu: (scripts > 0.0).then(|| each(after.1 - before.1)),
             commands: process.map(|_| scripts / load.requests),
+            record: (kind == "first" && scripts > 0.0).then(|| records / load.requests),
             ..Sample::default()
         })
     }
