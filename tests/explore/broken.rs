@@ -3,8 +3,8 @@
 
 use super::actor::Part::*;
 use super::play;
+use super::play::{Accidents, Play};
 use super::redis::Patch;
-use super::run::{Accidents, Play};
 use super::search::{Merging, search};
 
 const NONE: Accidents = Accidents { crash: 0, lost: 0, late: 0, lease: 0, decline: 0, all: 0 };
@@ -158,6 +158,24 @@ fn a_cancel_that_is_not_confirmed_upstream_breaks_section_3() {
         patch("cancel", "if at_once and not holds(cancelled_from, state) then", "if false then"),
     ];
     finds("section 3", &play(&[Payer, Canceller], CRASH), &at_once);
+}
+
+/// The explorer found this one, and the next, in the product itself.
+#[test]
+fn a_late_query_ends_what_is_being_cancelled_and_section_3_breaks() {
+    let from = "if not holds(from, r[1]) then";
+    let patch = patch("resolve", from, "if not holds(from .. ',cancelling', r[1]) then");
+    finds("section 3", &play(&[Payer, Canceller, Resolver], LEASE), &[patch]);
+}
+
+#[test]
+fn a_callback_ends_what_is_being_cancelled_and_section_3_breaks() {
+    let patch = patch(
+        "conclude",
+        "if not holds(from, state) then\n  return {'refused', state}",
+        "if not holds(from .. ',cancelling', state) then\n  return {'refused', state}",
+    );
+    finds("section 3", &play(&[Payer, Canceller, Callback], CRASH), &[patch]);
 }
 
 #[test]

@@ -8,8 +8,9 @@
 
 use super::actor::config;
 use super::check::Finding;
+use super::play::{Choice, Play};
 use super::redis::{Patch, Redis};
-use super::run::{Choice, Play, Run, Stage, keys};
+use super::run::{Run, Stage, keys};
 use super::sidecar::Sidecar;
 use std::collections::HashMap;
 use std::fmt;
