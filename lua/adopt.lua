@@ -14,6 +14,7 @@
 --   asks         how often it had been asked, as it was seen
 --   query_ms     how long until it is due again, when it is asked about
 --   cancel_ms    likewise, when it is cancelled
+--   cancel_from  ms since 1970: when its payment is old enough to be cancelled; until then it waits
 --   deadline_ms  how long it may be unknown before it is cancelled; 0 when it cannot be
 --   from         states that cancelling may be entered from, comma-separated
 --   by
@@ -26,8 +27,8 @@
 --   moved state    it is not as it was seen, or held: nobody is to ask; nothing was written
 local record, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, turn, fence, asks = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local query_ms, cancel_ms, deadline_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local from, by = ARGV[8], ARGV[9]
+local query_ms, cancel_ms, cancel_from = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local deadline_ms, from, by = tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'asks', 'turn', 'updated', 'history')
 local state, now = r[1] or 'none', now_ms()
@@ -61,7 +62,7 @@ if state == 'unknown' then
   end
 end
 if state == 'cancelling' then
-  wait = cancel_ms
+  wait = cancel_from > now and cancel_from - now or cancel_ms
 end
 redis.call('HSET', record, 'turn', turn, 'asks', text(tonumber(asks) + 1))
 redis.call('ZADD', due, text(now + wait), id)

@@ -283,3 +283,8 @@ fn time(millis: &str) -> Option<SystemTime> {
 pub(super) fn at(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
 }
+
+/// The same the other way round; 0 for what is earlier.
+pub(super) fn since_1970(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -2,12 +2,12 @@
 
 use super::error::StoreError;
 use super::orders::millis;
-use super::record::{self, Record};
+use super::record::{self, Record, since_1970};
 use super::{Store, lifecycle, script};
 use crate::model::identity::{AttemptId, Order};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What taking an order for a turn asks for.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct AdoptAsk<'a> {
     pub query: Duration,
     /// How long it is when it is cancelled.
     pub cancel: Duration,
+    /// When its payment is old enough to be cancelled, by Redis' clock; until then the turn lasts.
+    pub cancel_from: Option<SystemTime>,
     /// How long it may be unknown before it is cancelled; without one it never is.
     pub deadline: Option<Duration>,
 }
@@ -141,6 +143,7 @@ impl Store {
                     .arg(ask.seen.asks)
                     .arg(millis(ask.query))
                     .arg(millis(ask.cancel))
+                    .arg(ask.cancel_from.map_or(0, since_1970))
                     .arg(ask.deadline.map_or(0, millis))
                     .arg(words(State::Cancelling.entered_from()))
                     .arg(&self.config.by);

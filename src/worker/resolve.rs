@@ -8,7 +8,7 @@
 use super::agenda::Agenda;
 use super::call::{Said, call};
 use super::metrics::ResolveMetrics;
-use super::schedule::{HELD, asking, may_cancel_in};
+use super::schedule::{HELD, asking, may_cancel_from};
 use super::{LAST_CALL, chance};
 use crate::fault::{Carry, Faults};
 use crate::guard::{GuardMetrics, Hint, Hints};
@@ -143,7 +143,7 @@ impl Resolver {
         let turn = Turn { order, route, fence: record.fence, name, quiet };
         match (state, &route.query, &route.cancel) {
             // The turn ends when it may be cancelled.
-            (State::Cancelling, ..) if !may_cancel_in(route, record, now).is_zero() => Ok(()),
+            (State::Cancelling, ..) if may_cancel_from(route, record) > Some(now) => Ok(()),
             (State::Cancelling, _, Some(cancel)) => {
                 let said = self.call(Leg::Cancel, cancel, &turn, allowed).await;
                 self.cancelled(&turn, said).await

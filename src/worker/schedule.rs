@@ -28,7 +28,8 @@ pub fn asking<'a>(
     chance: f64,
 ) -> AdoptAsk<'a> {
     let Some(route) = route else {
-        return AdoptAsk { order, turn, seen, query: HELD, cancel: HELD, deadline: None };
+        let (query, cancel) = (HELD, HELD);
+        return AdoptAsk { order, turn, seen, query, cancel, cancel_from: None, deadline: None };
     };
     let (tuning, pace) = (&route.tuning, &route.pace);
     let wait = |call: &Option<Call>, interval: Duration, steady: bool| match call {
@@ -36,11 +37,10 @@ pub fn asking<'a>(
         Some(_) => back_off(interval, seen.asks, chance),
         None => HELD,
     };
-    let cancel = match (seen.state, may_cancel_in(route, seen, SystemTime::now())) {
-        (State::Cancelling, Duration::ZERO) => wait(&route.cancel, tuning.cancel_interval, false),
+    let cancel = match seen.state {
+        State::Cancelling => wait(&route.cancel, tuning.cancel_interval, false),
         // The turn in which an order comes to be cancelled is the first of its kind.
-        (_, Duration::ZERO) => tuning.cancel_interval,
-        (_, left) => left,
+        _ => tuning.cancel_interval,
     };
     AdoptAsk {
         order,
@@ -48,16 +48,17 @@ pub fn asking<'a>(
         seen,
         query: wait(&route.query, tuning.query_interval, pace.steady),
         cancel,
+        cancel_from: may_cancel_from(route, seen),
         deadline: route.cancel.as_ref().map(|_| tuning.resolve_deadline),
     }
 }
 
-/// How long an order must not be cancelled upstream yet, at `now`: its payment is too young.
-pub(super) fn may_cancel_in(route: &Route, seen: &Record, now: SystemTime) -> Duration {
+/// When an order may be cancelled upstream: once its payment is old enough. By Redis' clock, which
+/// wrote its history; this machine's has no say, it may be minutes off.
+pub(super) fn may_cancel_from(route: &Route, seen: &Record) -> Option<SystemTime> {
     let mut claims = seen.history.iter().filter(|line| line.to == State::InFlight.word());
     let paid = claims.next_back().map(|line| line.at).or(seen.created);
-    let until = paid.map(|paid| paid + route.pace.cancel_delay);
-    until.and_then(|until| until.duration_since(now).ok()).unwrap_or_default()
+    paid.map(|paid| paid + route.pace.cancel_delay)
 }
 
 /// How long a turn is after so many of them.

@@ -231,7 +231,15 @@ impl Bench {
     ) -> Adopt {
         let turn = self.attempt(turn);
         let (query, cancel) = (ASK, ASK * 2);
-        let ask = AdoptAsk { order: &self.order, turn: &turn, seen, query, cancel, deadline };
+        let ask = AdoptAsk {
+            order: &self.order,
+            turn: &turn,
+            seen,
+            query,
+            cancel,
+            cancel_from: None,
+            deadline,
+        };
         self.store.adopt(&ask).await.unwrap()
     }
 

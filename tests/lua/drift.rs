@@ -286,6 +286,7 @@ fn expected(
         ("asks", text("0")),
         ("query_ms", vec![ms(ASK)]),
         ("cancel_ms", vec![ms(ASK * 2)]),
+        ("cancel_from", text("0")),
         ("deadline_ms", vec![ms(DEADLINE)]),
         ("confirm", text("yes")),
         ("cancelled_from", text(&rows(State::Cancelled))),

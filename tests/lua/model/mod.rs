@@ -299,6 +299,7 @@ impl<'a> Run<'a> {
                     seen: &seen,
                     query: LONG,
                     cancel: LONG,
+                    cancel_from: None,
                     deadline: deadline.then_some(LONG),
                 };
                 Reply::Adopt(match store.adopt(&ask).await.unwrap() {
