@@ -21,7 +21,7 @@
 --                    where the order stands now
 --   voided           there was no such claim; should it still arrive it will be refused
 --   refused state    the order has moved on; nothing was written, but that one being cancelled is due
---                    at once, for this attempt has ended
+--                    at once, for this attempt has ended, and nobody is to wait for its response
 local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local lifecycle = KEYS[6]
 local id, attempt, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -38,6 +38,8 @@ if mine and state ~= 'in_flight' then
   if state == 'cancelling' and redis.call('DEL', lease) == 1 then
     redis.call('HSET', record, 'settled', attempt)
     redis.call('ZADD', due, text(now_ms()), id)
+  elseif (state == 'succeeded' or state == 'failed') and redis.call('DEL', lease) == 1 and r[5] then
+    redis.call('PUBLISH', channel, id)
   end
   return {'refused', state}
 end

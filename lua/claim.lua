@@ -52,7 +52,7 @@ local move = ARGV[15]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'attempts', 'fingerprint', 'token',
   'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited', 'caller',
-  'released')
+  'released', 'settled')
 local state, fence, attempts = r[1] or 'none', tonumber(r[2] or 0), tonumber(r[4] or 0)
 
 if r[7] and holds(r[7], attempt) then
@@ -83,16 +83,18 @@ end
 
 -- An attempt that has ended does not begin again: this is an old copy of its claim.
 if r[3] == attempt or not holds(grant_from, state) then
-  local held = 0
+  local held
   if state == 'in_flight' then
     held = redis.call('PTTL', lease)
     if held < 0 then return {'lapsed', text(fence)} end
+  else
+    held = unfinished(lease, state, r[8], r[18])
   end
-  if not r[15] and (state == 'in_flight' or state == 'unknown' or state == 'cancelling') then
+  if not r[15] and (held or state == 'unknown' or state == 'cancelling') then
     redis.call('HSET', record, 'waited', '1')
   end
-  if state == 'in_flight' then
-    return {'found', state, text(fence), '', '', '', '', text(held)}
+  if held then
+    return {'found', 'in_flight', text(fence), '', '', '', '', text(held)}
   end
   local left = 0
   if (state == 'succeeded' or state == 'failed') and not new_token then

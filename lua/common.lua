@@ -128,3 +128,11 @@ end
 local function telling(why, astray)
   return astray and why .. '; its lifecycle was not moved, it is ' .. astray or why
 end
+
+-- For how much longer, in ms, an attempt holds its lease whose order ended on somebody else's word:
+-- its response is still to come, and is what every duplicate is to get. Nothing where none is.
+local function unfinished(lease, state, stored, settled)
+  if (state ~= 'succeeded' and state ~= 'failed') or stored or settled then return nil end
+  local held = redis.call('PTTL', lease)
+  return held >= 0 and held or nil
+end

@@ -2,8 +2,8 @@
 -- conclude: end an order on the word of somebody else than its attempt, without a response.
 --
 -- A response stored with it says what is no longer so ("still paying", a 500) and goes: duplicates
--- get the order document. An attempt still under way can add its response with settle, under its
--- fence, if it ends in the same state.
+-- get the order document. An attempt still under way keeps its lease: duplicates wait for it, and
+-- settle adds its response, under its fence, if it ends in the same state while the lease lasts.
 --
 -- KEYS record lease due unknown cancelling lifecycle
 -- The last is left out for an order without one.
@@ -46,13 +46,14 @@ local now = now_ms()
 local astray = follow(lifecycle, r[4], id, to, now)
 redis.call('HSET', record, 'state', to, 'updated', text(now),
   'history', noted(r[3], now, state, to, by, telling(why, astray)))
-redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'settled', 'waited')
+redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'settled')
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)
-redis.call('DEL', lease)
-if r[2] then
+-- Those who wait go on waiting for an attempt that goes on.
+if r[2] and redis.call('EXISTS', lease) == 0 then
+  redis.call('HDEL', record, 'waited')
   redis.call('PUBLISH', channel, id)
 end
 if astray then

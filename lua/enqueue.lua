@@ -48,7 +48,7 @@ local sealed, most, hint, partition = ARGV[12], tonumber(ARGV[13]), ARGV[14], AR
 local move = ARGV[16]
 
 local r = redis.call('HMGET', record, 'state', 'fence', 'attempts', 'fingerprint', 'token', 'stored',
-  'status', 'headers', 'body', 'created', 'updated', 'history', 'caller')
+  'status', 'headers', 'body', 'created', 'updated', 'history', 'caller', 'settled')
 local state, fence, attempts = r[1] or 'none', r[2] or '0', r[3] or '0'
 
 local tokens = r[5] or ''
@@ -72,6 +72,9 @@ if not holds(grant_from, state) then
   if state == 'in_flight' then
     if held < 0 then return {'lapsed', fence} end
     return {'found', state, fence, '', '', '', '', text(held)}
+  end
+  if unfinished(lease, state, r[6], r[14]) then
+    return {'found', 'in_flight', fence, '', '', '', '', text(held)}
   end
   return {'found', state, fence, r[6] or '', r[7] or '', r[8] or '', r[9] or '', '0'}
 end

@@ -23,14 +23,16 @@
 --
 -- Replies
 --   settled        written, or an earlier copy of this call wrote it; an order that somebody else
---                  brought to the same end meanwhile gets the response it still lacks
+--                  brought to the same end meanwhile gets the response it still lacks, while the
+--                  lease lasts
 --   astray stands  likewise, but its lifecycle stands there and was not moved: another order moved
 --                  it, or is moving it
 --   kept           the order is being cancelled: it stays so, the outcome and its response are kept
 --                  for when the cancel call has decided, which is due at once; of two outcomes the
 --                  first is kept that is not unknown
 --   fenced fence   the order is another attempt's, under this fence; nothing was written
---   refused state  the order's state does not allow it; nothing was written
+--   refused state  the order's state does not allow it; nothing was written, but nobody is to wait
+--                  for this attempt's response any more
 --   gone           there is no such record
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lifecycle = KEYS[5]
@@ -50,10 +52,18 @@ if r[4] == attempt and r[1] == to then
   if r[12] then return {'astray', r[12]} end
   return {'settled'}
 end
--- Final already, on a callback's word; nothing follows this state, so `from` does not list it.
+-- Final already, on a callback's word; nothing follows this state, so `from` does not list it. Once
+-- the lease is gone duplicates may have got the order document, and get it for good.
 if r[1] == to and not holds(from, to) and not r[9] and not r[4] then
-  redis.call('HSET', record, 'settled', attempt, 'stored', stored, 'status', status,
-    'headers', headers, 'body', body)
+  if unfinished(lease, to, r[9], r[4]) then
+    redis.call('HSET', record, 'settled', attempt, 'stored', stored, 'status', status,
+      'headers', headers, 'body', body)
+    redis.call('DEL', lease)
+    if r[5] then
+      redis.call('HDEL', record, 'waited')
+      redis.call('PUBLISH', channel, id)
+    end
+  end
   if r[12] then return {'astray', r[12]} end
   return {'settled'}
 end
@@ -67,6 +77,10 @@ if state == 'none' and r[7] == attempt then
   state = 'unknown'
 end
 if not cancelling and not holds(from, state) then
+  if unfinished(lease, state, r[9], r[4]) then
+    redis.call('DEL', lease)
+    if r[5] then redis.call('PUBLISH', channel, id) end
+  end
   return {'refused', r[1]}
 end
 

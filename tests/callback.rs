@@ -298,23 +298,25 @@ fn nothing_is_settled_before_upstream_acknowledged_nor_by_what_no_rule_speaks_of
 }
 
 #[test]
-fn an_order_settled_while_in_flight_keeps_the_response_that_comes_later() {
+fn an_order_settled_while_in_flight_gives_every_duplicate_the_response_to_come() {
     let (redis, gate) = (Redis::start(), Gate::default());
     let held = gate.clone();
     let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
         "/pay" => Act::ok("late, but true").behind(&held),
         _ => success(),
     });
-    let onceward = build(&redis, &upstream).start();
+    let onceward = build(&redis, &upstream).set("DUPLICATE_WAIT", "25s").start();
     let paying = Call::pay("1").spawn(onceward.address);
     upstream.heard(1);
     paid("1").send(onceward.address);
-    assert_eq!(Call::pay("1").send(onceward.address).json()["state"], "succeeded");
+    let waiting = Call::pay("1").spawn(onceward.address);
+    until("it waits", || onceward.metric("onceward_waiters") == 1.0);
     gate.open();
     let paying = paying.join().unwrap();
     assert_eq!((paying.text().as_str(), paying.state()), ("late, but true", "succeeded"));
-    let after = Call::pay("1").send(onceward.address);
-    assert_eq!((after.text().as_str(), after.is_replay()), ("late, but true", true));
+    for after in [waiting.join().unwrap(), Call::pay("1").send(onceward.address)] {
+        assert_eq!((after.text().as_str(), after.is_replay()), ("late, but true", true));
+    }
 }
 
 #[test]

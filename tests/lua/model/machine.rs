@@ -131,6 +131,12 @@ impl Model {
         }
     }
 
+    /// Ended on a callback's word while its attempt goes on, whose response is still to come.
+    fn is_unfinished(&self) -> bool {
+        let told = self.ended_by.is_some() || self.response.is_some();
+        self.state().is_final() && self.leased && !told
+    }
+
     fn enter(&mut self, to: State) {
         self.history.push((self.state(), to));
         self.stands = Some(to);
@@ -169,6 +175,7 @@ impl Model {
         }
         let open = state == State::None || (retry && state == State::Unknown);
         if !open || self.owner == Some(who) {
+            let state = if self.is_unfinished() { State::InFlight } else { state };
             let timed = matches!(state, State::InFlight | State::Succeeded | State::Failed);
             let left = if timed { super::LONG } else { Duration::ZERO };
             return Claim::Found(Found { state, fence, kept: self.shown(), left });
@@ -250,11 +257,14 @@ impl Model {
         // Ended so on a callback's word, which brought no response.
         let lacks = self.ended_by.is_none() && self.response.is_none();
         if state == to && state.is_final() && lacks {
-            (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
+            if std::mem::take(&mut self.leased) {
+                (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
+            }
             return self.settled();
         }
         let late = state == State::None && self.released == Some(who);
         if !allowed(if late { State::Unknown } else { state }, to) {
+            self.leased &= !self.is_unfinished();
             return Settle::Refused(state);
         }
         self.enter(to);
@@ -279,6 +289,7 @@ impl Model {
                 (self.leased, self.due) = (false, Some(Due::Now));
                 self.ended_by = Some(who);
             }
+            self.leased &= !state.is_final();
             return Abandon::Refused(state);
         }
         let back = self.left.unwrap_or(State::None);
@@ -434,7 +445,7 @@ impl Model {
         }
         self.enter(to);
         self.index();
-        (self.leased, self.ended_by, self.response) = (false, None, None);
+        (self.ended_by, self.response) = (None, None);
         self.astray = life.hear(self.number, to);
         match self.astray {
             Some(stands) => Conclude::Astray(stands.to_owned()),

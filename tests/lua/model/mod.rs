@@ -16,6 +16,7 @@ use life::{Life, MOVES};
 use machine::{Due, Model};
 use onceward::model::identity::{AttemptId, AttemptIds, Order};
 use onceward::model::order::State;
+use onceward::model::response::Kept;
 use onceward::store::Store;
 use onceward::store::cancel::CancelAsk;
 use onceward::store::orders::{Claim, ClaimAsk, Lapse, Settlement};
@@ -471,7 +472,10 @@ fn broken(before: &Seen, call: &Call, said: &Reply, now: &Seen) -> Option<String
     if before.lease.is_some() && now.lease.is_some() && before.lease != now.lease {
         return Some("the lease went from one attempt to another".into());
     }
-    if now.lease.is_some() && !matches!(is, State::InFlight | State::Cancelling) {
+    // One that a callback ended keeps its lease until its attempt has ended as well.
+    let unfinished = now.record.as_ref().is_some_and(|record| record.kept == Kept::Nothing);
+    let may_hold = matches!(is, State::InFlight | State::Cancelling) || is.is_final() && unfinished;
+    if now.lease.is_some() && !may_hold {
         return Some(format!("a lease holds in {is}"));
     }
     if let Some(line) = now.record.as_ref().and_then(|record| outside(lines(record))) {
