@@ -34,6 +34,7 @@ demo: setup ## see the main job end to end in half a minute
 	@$(CARGO) run --quiet $(LOCKED) --example demo
 
 test: setup ## run every test, against a real redis-server; then the charts', with the real Helm
+	@scripts/setup drill
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test $(LOCKED)
 	@scripts/setup charts
 	scripts/chart-test
@@ -66,6 +67,19 @@ flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers
 
 # BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date,
 # BENCH=--cluster compares a Cluster of three primaries with one Redis.
+# Each seed is a run of its own; a seed alone does not make two runs alike, for time takes part.
+SEEDS := 1 2 3 4 5
+.PHONY: drill
+drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge: two minutes a seed
+	@scripts/setup drill
+	ONCEWARD_TEST_ORDERS=$(ORDERS) ONCEWARD_TEST_SEEDS="$(SEEDS)" \
+		$(CARGO) test $(LOCKED) --test once drill:: -- --nocapture
+
+.PHONY: teeth
+teeth: setup ## plant one mistake after the other, see each found, bring README.md's table up to date
+	@scripts/teeth
+
+# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date.
 bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)

@@ -2,71 +2,18 @@
 
 use crate::resolve::{answering, asking, routes, state, to};
 use crate::support::client::Call;
+use crate::support::dice::Dice;
 use crate::support::redis::Redis;
-use crate::support::sidecar::{Builder, ONCEWARD, Sidecar};
+use crate::support::sandbox::Sandbox;
+use crate::support::sidecar::{Builder, Sidecar};
 use crate::support::upstream::Act;
 use crate::support::{PATIENCE, until};
-use onceward::sandbox::ledger;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// A running `onceward sandbox`; killed when dropped.
-struct Sandbox {
-    child: Child,
-    url: String,
-    ledger: PathBuf,
-    _folder: TempDir,
-}
-
-impl Sandbox {
-    fn start() -> Sandbox {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = folder.path().join("ledger");
-        let mut child = Command::new(ONCEWARD)
-            .args(["sandbox", "--listen", "127.0.0.1:0", "--ledger"])
-            .arg(&ledger)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-        let url = said["sandbox"].as_str().unwrap().to_owned();
-        Sandbox { child, url, ledger, _folder: folder }
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Numbers that are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn pause(&mut self, millis: u64) -> Duration {
-        Duration::from_millis(self.below(millis))
-    }
-}
 
 const SEED: u64 = 0x0dd5_eed5_ca1a_b1e5;
 const ORDERS: usize = 200;
@@ -141,7 +88,7 @@ fn two_hundred_orders_with_sidecars_killed_all_end_and_none_is_charged_twice() {
         for caller in 0..CALLERS {
             let (next, cut, at) = (&next, &cut, &at);
             scope.spawn(move || {
-                let mut dice = Dice(SEED ^ (caller as u64 + 1));
+                let mut dice = Dice::new(SEED ^ (caller as u64 + 1));
                 loop {
                     let n = next.fetch_add(1, Ordering::SeqCst);
                     if n >= ORDERS {
@@ -169,7 +116,7 @@ fn two_hundred_orders_with_sidecars_killed_all_end_and_none_is_charged_twice() {
                 }
             });
         }
-        let mut dice = Dice(SEED);
+        let mut dice = Dice::new(SEED);
         for _ in 0..KILLS {
             sleep(Duration::from_millis(200) + dice.pause(500));
             victim.kill();
@@ -191,8 +138,7 @@ fn two_hundred_orders_with_sidecars_killed_all_end_and_none_is_charged_twice() {
     }
 
     // Nothing of this moved money again: what stands there now is all there is.
-    let ledger = ledger::read(&sandbox.ledger).unwrap();
-    assert!(ledger.damaged.is_empty());
+    let ledger = sandbox.ledger();
     let (mut counts, mut charged, mut refunded) = (BTreeMap::new(), 0, 0);
     for (n, (state, _)) in &ends {
         let (charges, refunds) = (ledger.charges(&order(*n)), ledger.refunds(&order(*n)));

@@ -16,6 +16,7 @@ mod chart;
 mod console;
 mod dev;
 mod drift;
+mod drill;
 mod explore;
 mod faults;
 mod flow;

@@ -299,6 +299,11 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         stage.play();
         assert_eq!((stage.pay().problem().as_str(), stage.heard("/pay")), ("store-unavailable", 0));
     });
+    add("promoting", &[], |stage| {
+        stage.play();
+        assert_eq!((stage.pay().problem().as_str(), stage.heard("/pay")), ("store-unavailable", 0));
+        assert_eq!((stage.pay().status, stage.heard("/pay")), (200, 1));
+    });
     add("away", &[("LOCK_TTL", "30s"), ("REDIS_TIMEOUT", "300ms")], |stage| {
         stage.play();
         let first = stage.pay();

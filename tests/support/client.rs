@@ -102,6 +102,13 @@ impl Call {
         stream
     }
 
+    /// Likewise, where nobody may listen.
+    pub fn try_begin(&self, to: SocketAddr) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(to).ok()?;
+        stream.write_all(&self.bytes()).ok()?;
+        Some(stream)
+    }
+
     /// Sends it from a thread of its own.
     pub fn spawn(&self, to: SocketAddr) -> std::thread::JoinHandle<Reply> {
         let call = self.clone();

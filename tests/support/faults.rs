@@ -25,6 +25,13 @@ impl Sidecar {
         assert_eq!(gone.status, 204, "{}", gone.text());
     }
 
+    /// Takes all off.
+    #[track_caller]
+    pub fn heal_all(&self) {
+        let gone = Call::new("DELETE", "/admin/faults").send(self.admin);
+        assert_eq!(gone.status, 204, "{}", gone.text());
+    }
+
     /// How often a rule fired.
     pub fn fired(&self, id: &str) -> u64 {
         let list = Call::get("/admin/faults").send(self.admin).json();

@@ -46,6 +46,16 @@ impl Builder {
         self
     }
 
+    /// Gives it a clock that is so far off (`+7m`), by the library libfaketime at that path.
+    pub fn clock(mut self, library: &str, off: &str) -> Builder {
+        for (name, value) in
+            [("LD_PRELOAD", library), ("FAKETIME", off), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
+        {
+            self.variables.insert(name.into(), value.into());
+        }
+        self
+    }
+
     /// The command, to be run with other arguments or watched more closely.
     pub fn command(&self) -> Command {
         let mut command = Command::new(ONCEWARD);
@@ -112,6 +122,11 @@ impl Sidecar {
     /// SIGTERM.
     pub fn terminate(&self) {
         signal(self.pid(), "TERM");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Waits for its end.
