@@ -65,8 +65,6 @@ ORDERS := 10000
 flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers begin
 	ONCEWARD_TEST_ORDERS=$(ORDERS) $(CARGO) test $(LOCKED) --test once workers:: -- --nocapture --test-threads 1
 
-# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date,
-# BENCH=--cluster compares a Cluster of three primaries with one Redis.
 # Each seed is a run of its own; a seed alone does not make two runs alike, for time takes part.
 SEEDS := 1 2 3 4 5
 .PHONY: drill
@@ -79,7 +77,8 @@ drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge
 teeth: setup ## plant one mistake after the other, see each found, bring README.md's table up to date
 	@scripts/teeth
 
-# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date.
+# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date,
+# BENCH=--cluster compares a Cluster of three primaries with one Redis.
 bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
@@ -87,6 +86,7 @@ bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve
 fuzz: setup ## try broken texts on whatever reads them, TIME=1m each; one again: INPUT=target/fuzz/...
 	$(if $(INPUT),ONCEWARD_TEST_FUZZ_INPUT=$(INPUT),ONCEWARD_TEST_FUZZ_TIME=$(TIME)) \
 		$(CARGO) test $(LOCKED) fuzz -- --nocapture --test-threads=2
+
 # What a request costs, by callgrind; ACCEPT=--accept puts the counts on record.
 instructions: setup ## hold the hot paths to their instruction counts on record
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }

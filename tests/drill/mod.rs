@@ -30,9 +30,12 @@ fn a_drill_of_every_accident_breaks_no_guarantee() {
     for seed in seeds.split([',', ' ']).filter(|seed| !seed.is_empty()) {
         let verdict = drill(orders, seed.parse().expect("a seed is a number"));
         println!("{verdict}");
-        broken.extend(verdict.broken.into_iter().map(|what| format!("seed {seed}: {what}")));
+        for what in &verdict.broken {
+            println!("seed {seed}: {what}");
+        }
+        broken.extend(verdict.broken);
     }
-    assert!(broken.is_empty(), "broken:\n{}", broken.join("\n"));
+    assert!(broken.is_empty(), "{} guarantees broken, see above", broken.len());
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {

@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 const KINDS_SEEN: usize = 20;
 
 /// How long after the last accident an order may still be open: RESOLVE_DEADLINE, the round of the
-/// survey that finds what a killed sidecar held, one cancel, and a busy machine.
+/// survey that finds what a killed sidecar held, one cancel, and a busy machine; beside that the
+/// time it takes to ask after each order.
 const ALL_FINAL: Duration = PATIENCE.saturating_mul(2);
+const ASKING: Duration = Duration::from_millis(10);
 
 /// The verdict, and the table it prints.
 pub struct Verdict {
@@ -91,9 +93,9 @@ impl Verdict {
 
     /// Every order ends. One that nothing was sent of is sent again, as its caller would.
     fn all_end(&mut self, pod: &Pod, told: &[Vec<&Told>], documents: &mut [Value]) {
-        let begun = Instant::now();
+        let deadline = Instant::now() + ALL_FINAL + ASKING * self.orders as u32;
         let mut open: Vec<usize> = (0..self.orders).collect();
-        while !open.is_empty() && begun.elapsed() < ALL_FINAL {
+        while !open.is_empty() && Instant::now() < deadline {
             open.retain(|&n| {
                 let document = document(pod, n);
                 let state = document["state"].as_str().unwrap_or("none").to_owned();
@@ -201,26 +203,29 @@ fn is_kept(reply: &Reply) -> bool {
     matches!(reply.state(), "queued" | "succeeded" | "cancelled")
 }
 
-/// Whether it is the answer to a final order, a replay or the first; neither an acceptance, nor a
-/// broken exchange whose order somebody else ended, nor what a rule made of it on its way.
+/// Whether a duplicate was told by it how the order ended. The first caller hears what upstream
+/// said to that attempt, which is not kept where somebody else ended the order meanwhile.
 fn tells_the_end(reply: &Reply) -> bool {
-    let ended = reply.is_replay() || (reply.status != 202 && reply.problem().is_empty());
-    ended && is_final(reply.state()) && reply.header("onceward-fault").is_none()
+    reply.is_replay() && is_final(reply.state()) && reply.header("onceward-fault").is_none()
 }
 
 fn was_cancelled_first(document: &Value) -> bool {
     document["history"][0]["to"] == "cancelled"
 }
 
-/// From when an order became unknown until it was final, in ms by Redis' clock.
+/// From when an order became unknown until that was known, in ms by Redis' clock: it was final, or
+/// upstream had never heard of it.
 fn unknown_for(document: &Value) -> Option<u64> {
     let moves = document["history"].as_array()?;
     let at = |entry: &Value| {
         let when = humantime::parse_rfc3339(entry["at"].as_str()?).ok()?;
         Some(when.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis() as u64)
     };
-    let since = moves.iter().find(|entry| entry["to"] == "unknown")?;
-    at(moves.last()?)?.checked_sub(at(since)?)
+    let mut rest = moves.iter().skip_while(|entry| entry["to"] != "unknown");
+    let since = at(rest.next()?)?;
+    let known =
+        |entry: &&Value| entry["to"].as_str().is_some_and(|to| to == "none" || is_final(to));
+    at(rest.find(known)?)?.checked_sub(since)
 }
 
 impl fmt::Display for Verdict {
