@@ -299,6 +299,8 @@ fn nothing_a_payment_carries_is_ever_written_down() {
         .set("ROUTES", routes)
         .set("LOG", "trace")
         .set("DUPLICATE_WAIT", "0s")
+        // What it remembers it answers without Redis, which is to be missed here.
+        .set("LOCAL_CACHE", "0")
         .start();
     let fetched = Call::post("/_onceward/tokens")
         .header("Authorization", &format!("Bearer {BEARER}"))
