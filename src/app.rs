@@ -17,6 +17,7 @@ use crate::model::identity::AttemptIds;
 use crate::route::Routes;
 use crate::serve;
 use crate::store::finished::Finished;
+use crate::store::history::History;
 use crate::store::link::Link;
 use crate::store::settled::Waiters;
 use crate::store::{self, Store, StoreMetrics};
@@ -60,6 +61,7 @@ struct Shared {
     routes: Arc<ArcSwap<Routes>>,
     places: Arc<Semaphore>,
     waiters: Arc<Waiters>,
+    history: Arc<History>,
     finished: Arc<Finished>,
     attempts: Arc<AttemptIds>,
     by: String,
@@ -93,6 +95,7 @@ pub fn run(
         places: Arc::new(Semaphore::new(config.max_in_flight)),
         waiters: Arc::new(Waiters::new(finished.clone())),
         finished,
+        history: Arc::new(History::new(config.history_window)),
         attempts: Arc::new(AttemptIds::new().map_err(StartError::Random)?),
         by: replica_name(),
         store_metrics: StoreMetrics::new(&mut registry),
@@ -118,6 +121,7 @@ pub fn run(
             keep: unknown_ttl(&shared.routes.load()),
             metrics: survey_metrics,
             guard: shared.guard_metrics.clone(),
+            routes: shared.routes.clone(),
             hints: shared.hints.clone(),
             queues: shared.waiters.clone(),
         };
@@ -219,6 +223,7 @@ impl Shared {
             wait_timeout: self.config.redis_wait_timeout,
             by: self.by.clone(),
             secrets: self.config.secrets.clone(),
+            history: self.history.clone(),
         };
         Store::new(config, link, self.store_metrics.clone()).with_faults(self.faults.clone())
     }
@@ -228,6 +233,7 @@ impl Shared {
         Guard {
             store: Arc::new(self.store(link)),
             upstream: Arc::new(Upstream::new(self.upstream()).with_faults(self.faults.clone())),
+            authority: self.config.upstream.clone(),
             waiters: self.waiters.clone(),
             finished: self.finished.clone(),
             attempts: self.attempts.clone(),

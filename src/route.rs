@@ -248,6 +248,11 @@ impl Routes {
         }
     }
 
+    /// Whether upstream can be asked about the orders of any of them.
+    pub fn can_ask(&self) -> bool {
+        self.0.iter().any(|route| route.can_ask())
+    }
+
     /// The route of that name.
     pub fn named(&self, name: &str) -> Option<&Arc<Route>> {
         self.0.iter().find(|route| &*route.name == name)

@@ -46,6 +46,7 @@ pub struct Config {
     pub redis_pool_size: usize,
     pub redis_wait_replicas: u32,
     pub redis_wait_timeout: Duration,
+    pub history_window: Duration,
     pub namespace: String,
     pub replay_header: HeaderName,
     pub max_in_flight: usize,
@@ -168,6 +169,7 @@ fn assemble(
     let redis_pool_size = values.read("REDIS_POOL_SIZE", problems, number);
     let redis_wait_replicas = values.read("REDIS_WAIT_REPLICAS", problems, number);
     let redis_wait_timeout = values.read("REDIS_WAIT_TIMEOUT", problems, positive);
+    let history_window = values.read("HISTORY_WINDOW", problems, duration);
     let namespace = values.read("NAMESPACE", problems, namespace);
     let replay_header = values.read("REPLAY_HEADER", problems, |text| {
         HeaderName::try_from(text).map_err(|_| "expected a header's name".to_owned())
@@ -213,6 +215,7 @@ fn assemble(
         redis_pool_size: redis_pool_size?,
         redis_wait_replicas: redis_wait_replicas?,
         redis_wait_timeout: redis_wait_timeout?,
+        history_window: history_window?,
         namespace: namespace?,
         replay_header: replay_header?,
         max_in_flight: max_in_flight?,

@@ -68,6 +68,11 @@ pub const VARS: &[Var] = &[
         "replicas that must confirm a claim before anything is sent",
     ),
     process("REDIS_WAIT_TIMEOUT", "100ms", "how long they may take"),
+    process(
+        "HISTORY_WINDOW",
+        "60s",
+        "how long orders are asked about before they are sent once Redis lost its history; 0s: never",
+    ),
     route("REDIS_DOWN", "reject", "reject (503) or bypass (forward unprotected, counted)"),
     process("NAMESPACE", "onceward", "prefix of every Redis key"),
     route("LOCK_TTL", "30s", "lease of an attempt; renewed at a third of it"),

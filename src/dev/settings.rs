@@ -9,7 +9,7 @@ use std::collections::HashMap;
 const SANDBOX_ROUTES: &str = include_str!("routes.json");
 
 /// Variables and their values here.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("LISTEN", "127.0.0.1:1234"),
     ("ADMIN_LISTEN", "127.0.0.1:9090"),
     ("FAULTS", "on"),
@@ -17,6 +17,8 @@ const DEFAULTS: [(&str, &str); 6] = [
     // Nobody wants to wait half a minute to see what becomes of a killed sidecar's order.
     ("LOCK_TTL", "3s"),
     ("DUPLICATE_WAIT", "1s"),
+    // Its Redis is new every time, and has nothing to forget.
+    ("HISTORY_WINDOW", "0s"),
 ];
 
 /// More of them in front of the sandbox. Another payment service's orders are not to be cancelled

@@ -1,6 +1,7 @@
 //! One attempt, from its granted claim to its settled outcome.
 
 use super::exchange::{NoAnswer, Outcome, why};
+use super::first::First;
 use super::{Answer, Guard, Payment, Refusal};
 use crate::fault::Carry;
 use crate::model::identity::AttemptId;
@@ -44,10 +45,10 @@ impl Held<'_> {
 }
 
 /// What is to be written of an attempt.
-struct Ending {
-    to: State,
-    kept: Kept,
-    why: &'static str,
+pub(super) struct Ending {
+    pub(super) to: State,
+    pub(super) kept: Kept,
+    pub(super) why: &'static str,
 }
 
 impl Guard {
@@ -63,6 +64,24 @@ impl Guard {
         let held = Held { payment, attempt, fence, since: asked, until };
         // Whoever slept past its lease before anything was sent sends nothing any more.
         let still_held = || Instant::now() < held.until();
+        if payment.route.can_ask() {
+            let first = tokio::select! {
+                biased;
+                first = Box::pin(self.ask_first(payment, fence)) => first,
+                never = self.keep_lease(&held) => match never {},
+            };
+            match first {
+                First::Send => {}
+                First::Ended(ending) => return Box::pin(self.known_before(held, ending)).await,
+                First::Unsure(error) => {
+                    tracing::warn!(order = %payment.order.id, %error, "whether history was lost cannot be found out");
+                    let given =
+                        self.give_back(&held, token, "nobody knows whether history was lost");
+                    let state = Box::pin(given).await;
+                    return Answer::Refused(Refusal::StoreUnavailable, state);
+                }
+            }
+        }
         let outcome = tokio::select! {
             biased;
             outcome = self.exchange(payment, Some(fence), still_held) => outcome,
@@ -109,6 +128,16 @@ impl Guard {
                 let state = self.settle(held, Ending { to, kept, why }).await;
                 Answer::First(large.relay(&self.running), state)
             }
+        }
+    }
+
+    /// Writes what was found out about an order before anything was sent, and answers with it.
+    async fn known_before(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> Answer {
+        let kept = ending.kept.clone();
+        let state = self.settle(held, ending).await;
+        match kept {
+            Kept::Response(response) => Answer::Replay(response, state),
+            Kept::TooLarge(_) | Kept::Nothing => Answer::Refused(Refusal::OutcomeUnknown, state),
         }
     }
 

@@ -46,6 +46,7 @@ pub struct GuardMetrics {
     pub(super) abandoned: Counter,
     pub(super) permitted_reruns: Counter,
     pub(super) bypassed: Counter,
+    asked_first: Family<Result, Counter>,
     alarms: Family<Alarm, Counter>,
     pub(super) callbacks: CallbackMetrics,
     /// Who got a stored answer of late.
@@ -97,6 +98,7 @@ impl GuardMetrics {
             abandoned: Counter::default(),
             permitted_reruns: Counter::default(),
             bypassed: Counter::default(),
+            asked_first: Family::default(),
             alarms: Family::default(),
             callbacks: CallbackMetrics::new(registry),
             duplicates: Arc::default(),
@@ -157,6 +159,12 @@ impl GuardMetrics {
             metrics.bypassed.clone(),
         );
         registry.register(
+            "asked_first",
+            "Times upstream was asked about an order before it was sent, because Redis had lost its \
+             history: absent (then sent), absent-early, succeeded, failed, pending, unclear, unanswered",
+            metrics.asked_first.clone(),
+        );
+        registry.register(
             "alarms",
             "What a person should look at, by kind",
             metrics.alarms.clone(),
@@ -172,6 +180,11 @@ impl GuardMetrics {
         }
         for result in ["renewed", "regained", "lost", "failed"] {
             let _ = self.renewals.get_or_create(&Result { result });
+        }
+        for result in
+            ["absent", "absent-early", "succeeded", "failed", "pending", "unclear", "unanswered"]
+        {
+            let _ = self.asked_first.get_or_create(&Result { result });
         }
         for state in [State::Succeeded, State::Failed, State::Unknown] {
             let state = state.word();
@@ -198,6 +211,10 @@ impl GuardMetrics {
             None => "failed",
         };
         self.renewals.get_or_create(&Result { result }).inc();
+    }
+
+    pub(super) fn asked_first(&self, result: &'static str) {
+        self.asked_first.get_or_create(&Result { result }).inc();
     }
 
     pub(super) fn settled(&self, to: State, settled: &Settle) {

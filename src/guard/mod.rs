@@ -19,9 +19,11 @@
 pub mod alarms;
 mod attempt;
 mod buffer;
+pub(crate) mod call;
 pub mod callback;
 pub mod duplicates;
 mod exchange;
+mod first;
 mod hints;
 mod leftovers;
 mod metrics;
@@ -65,6 +67,8 @@ pub struct Guard {
     pub store: Arc<Store>,
     /// The payment service.
     pub upstream: Arc<Upstream>,
+    /// Its `host:port`.
+    pub authority: String,
     /// Who waits in this process.
     pub waiters: Arc<Waiters>,
     /// What this process remembers of finished orders.

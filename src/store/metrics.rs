@@ -16,6 +16,7 @@ const SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05
 pub struct StoreMetrics {
     duration: Family<Command, Histogram, fn() -> Histogram>,
     errors: Family<Failure, Counter>,
+    forgotten: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,6 +35,7 @@ impl StoreMetrics {
         let metrics = StoreMetrics {
             duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             errors: Family::default(),
+            forgotten: Counter::default(),
         };
         registry.register_with_unit(
             "redis_duration",
@@ -51,7 +53,17 @@ impl StoreMetrics {
         for kind in StoreError::KINDS {
             let _ = metrics.errors.get_or_create(&Failure { kind });
         }
+        registry.register(
+            "history_lost",
+            "Partitions this replica found on another instance of Redis, or an empty one: their \
+             orders are asked about before they are sent, for HISTORY_WINDOW",
+            metrics.forgotten.clone(),
+        );
         metrics
+    }
+
+    pub(super) fn forgot(&self) {
+        self.forgotten.inc();
     }
 
     pub(super) fn command(

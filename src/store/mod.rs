@@ -10,6 +10,7 @@ pub mod conclude;
 pub mod error;
 pub mod faulty;
 pub mod finished;
+pub mod history;
 mod lifecycle;
 pub mod link;
 pub mod metrics;
@@ -31,6 +32,7 @@ pub use metrics::StoreMetrics;
 
 use crate::fault::Faults;
 use crate::model::seal::Secrets;
+use history::{History, Looks};
 use link::{Confirm, Link};
 use names::Names;
 use redis::{Cmd, Value};
@@ -49,6 +51,8 @@ pub struct Config {
     pub wait_timeout: Duration,
     /// Who writes: this replica's name in the orders' histories; no spaces.
     pub by: String,
+    /// What is known of every partition's history.
+    pub history: Arc<History>,
     /// Keys that bodies are sealed with.
     pub secrets: Arc<Secrets>,
 }
@@ -60,6 +64,7 @@ pub struct Store {
     confirm: Option<Confirm>,
     names: Names,
     config: Config,
+    looks: Looks,
     metrics: StoreMetrics,
     faults: Faults,
 }
@@ -73,7 +78,8 @@ impl Store {
             promises: is_granted,
         });
         let names = Names::new(&config.namespace);
-        Store { link, confirm, names, config, metrics, faults: Faults::default() }
+        let (looks, faults) = (Looks::default(), Faults::default());
+        Store { link, confirm, names, config, looks, metrics, faults }
     }
 
     /// The same, to whose commands accidents may happen.

@@ -79,6 +79,11 @@ impl Names {
         self.of(partition, "stream", "dead")
     }
 
+    /// The mark that names the server seen last.
+    pub fn history(&self, partition: Partition) -> String {
+        self.of(partition, "history", "all")
+    }
+
     /// Where workers are told that something was queued, by partition.
     pub fn queued_channel(&self) -> String {
         format!("{}:queued", self.namespace)

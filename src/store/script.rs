@@ -70,6 +70,7 @@ scripts! {
     LAPSE "lapse"
     LOOK "look"
     SURVEY "survey"
+    RECALL "recall"
     ACCEPT_CALLBACK "accept_callback"
     SETTLE_CALLBACK "settle_callback"
     DROP_CALLBACK "drop_callback"

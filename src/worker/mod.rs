@@ -1,7 +1,6 @@
 //! What runs without being asked, beside the requests and never in their way.
 
 mod agenda;
-mod call;
 pub mod dispatch;
 pub mod eviction;
 mod metrics;

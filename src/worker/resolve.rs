@@ -6,11 +6,11 @@
 //! that dies in the middle only delays it. Nothing here ever starts a payment.
 
 use super::agenda::Agenda;
-use super::call::{Said, call};
 use super::metrics::ResolveMetrics;
 use super::schedule::{HELD, asking, may_cancel_from};
 use super::{LAST_CALL, chance};
 use crate::fault::{Carry, Faults};
+use crate::guard::call::{Said, call};
 use crate::guard::{GuardMetrics, Hint, Hints};
 use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use crate::model::key::Key;

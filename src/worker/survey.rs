@@ -1,5 +1,5 @@
 //! Looks around the partitions: counts what is open, finds orders in flight whose holder died, and
-//! tells the resolver of those to be asked about.
+//! tells the resolver of those to be asked about. Where Redis lost its history, it finds out first.
 //!
 //! Every replica does so at its leisure; finding the same order twice changes nothing.
 
@@ -7,9 +7,11 @@ use super::LAST_CALL;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
 use crate::model::order::State;
+use crate::route::Routes;
 use crate::store::orders::Lapse;
 use crate::store::settled::Waiters;
 use crate::store::{Store, StoreError};
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -108,6 +110,8 @@ pub struct Surveyor {
     pub metrics: SurveyMetrics,
     /// Counts the leases it finds lost.
     pub guard: GuardMetrics,
+    /// The routes in force.
+    pub routes: Arc<ArcSwap<Routes>>,
     /// Told of orders to be asked about.
     pub hints: Hints,
     /// Tells the worker of queues that hold something.
@@ -142,6 +146,10 @@ impl Surveyor {
     }
 
     async fn look(&self, partition: Partition, seen: &mut Seen) -> Result<(), StoreError> {
+        // Payments look as well, but the first of a partition may come hours after another server did.
+        if self.routes.load().can_ask() {
+            self.store.in_doubt(partition).await?;
+        }
         if !self.store.anything_open(partition).await? {
             return Ok(());
         }

@@ -102,5 +102,10 @@ pub fn check_once(upstream: &Upstream) {
 
 /// The partition an order of the default route is in.
 pub fn partition(key: &str) -> Partition {
-    Order::new("default".into(), "", Key::from_text(key).expect("a key")).partition
+    partition_of("default", key)
+}
+
+/// The partition an order of that route is in.
+pub fn partition_of(route: &str, key: &str) -> Partition {
+    Order::new(route.into(), "", Key::from_text(key).expect("a key")).partition
 }

@@ -1,6 +1,7 @@
 //! Redis beyond one plain node.
 
 mod cluster;
+mod history;
 mod load;
 mod login;
 mod sent;

@@ -11,6 +11,7 @@ use onceward::fault::Faults;
 use onceward::guard::{Guard, GuardMetrics, hints};
 use onceward::model::identity::AttemptIds;
 use onceward::store::finished::Finished;
+use onceward::store::history::History;
 use onceward::store::link::Link;
 use onceward::store::settled::Waiters;
 use onceward::store::{self, Store, StoreMetrics};
@@ -101,6 +102,7 @@ impl Sidecar {
             wait_timeout: LONG,
             by: "replica".into(),
             secrets: Arc::new(onceward::model::seal::Secrets::none()),
+            history: Arc::new(History::new(Duration::ZERO)),
         };
         let url = format!("unix://{}", socket.display());
         let place = Config::load(&HashMap::from([("ONCEWARD_REDIS_URL".to_owned(), url)]));
@@ -126,6 +128,7 @@ impl Sidecar {
         let guard = Guard {
             store: self.store.clone(),
             upstream: self.client.clone(),
+            authority: self.upstream.authority.clone(),
             waiters: Arc::new(Waiters::new(finished.clone())),
             finished,
             attempts: attempts.clone(),

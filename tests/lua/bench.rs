@@ -13,6 +13,7 @@ use onceward::model::token::{Token, TokenFor};
 use onceward::store::callbacks::{Accept, Acknowledged, Arrival, Dropped};
 use onceward::store::cancel::{Cancel, CancelAsk};
 use onceward::store::conclude::Conclude;
+use onceward::store::history::History;
 use onceward::store::link::{Link, Mode, Place, Source};
 use onceward::store::orders::{
     Abandon, Claim, ClaimAsk, Lapse, Renewal, Settle, Settlement, SpentToken,
@@ -550,6 +551,7 @@ pub fn store_at(place: Arc<Place>, change: impl FnOnce(&mut Config)) -> Store {
         wait_timeout: Duration::from_millis(10),
         by: BY.into(),
         secrets: Arc::new(Secrets::none()),
+        history: Arc::new(History::new(Duration::ZERO)),
     };
     change(&mut config);
     let link = Arc::new(Link::new(place, PATIENCE));

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The Rust side, as it is written.
-const RUST: [&str; 9] = [
+const RUST: [&str; 10] = [
     include_str!("../../src/store/callbacks.rs"),
     include_str!("../../src/store/cancel.rs"),
     include_str!("../../src/store/conclude.rs"),
+    include_str!("../../src/store/history.rs"),
     include_str!("../../src/store/orders.rs"),
     include_str!("../../src/store/queue.rs"),
     include_str!("../../src/store/record.rs"),
@@ -133,6 +134,8 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.abandon_with("A", Some(&spent(&token, 0))).await;
     bench.look().await;
     bench.store.survey(bench.order.partition, 7).await.unwrap();
+    // The tour saw the same server.
+    let server = bench.store.recall(bench.order.partition, KEEP).await.unwrap().server;
     bench.conclude(Succeeded).await;
     let paid = bench.event("PAID");
     bench.accept(&paid, "A").await;
@@ -166,6 +169,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "abandon",
         "look",
         "survey",
+        "recall",
         "conclude",
         "accept_callback",
         "settle_callback",
@@ -195,6 +199,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         };
         let mut expected = expected(&bench, script, free, until);
         expected.insert("entry", vec![entry.name.clone()]);
+        expected.insert("seen", vec![server.clone()]);
         for (argument, sent) in header.arguments.iter().zip(&call.arguments) {
             let expected = &expected[argument.as_str()];
             assert!(expected.contains(sent), "{script}: {argument} is {sent}");
@@ -281,6 +286,7 @@ fn expected(
         ("limit", text("7")),
         ("unchanged", text(UNCHANGED)),
         ("forward", text("yes")),
+        ("window_ms", vec![ms(KEEP)]),
         ("ask_ms", vec![ms(ASK)]),
         ("turn", text(bench.attempt("A").as_str())),
         ("asks", text("0")),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 23] = [
+pub const SOURCES: [(&str, &str); 24] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
     ("accept_callback", include_str!("../../lua/accept_callback.lua")),
     ("adopt", include_str!("../../lua/adopt.lua")),
@@ -23,6 +23,7 @@ pub const SOURCES: [(&str, &str); 23] = [
     ("lapse", include_str!("../../lua/lapse.lua")),
     ("look", include_str!("../../lua/look.lua")),
     ("put_back", include_str!("../../lua/put_back.lua")),
+    ("recall", include_str!("../../lua/recall.lua")),
     ("release", include_str!("../../lua/release.lua")),
     ("renew", include_str!("../../lua/renew.lua")),
     ("conclude", include_str!("../../lua/conclude.lua")),

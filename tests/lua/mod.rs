@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod outage;
 mod queue;
+mod recall;
 mod rerun;
 mod resolve;
 mod response;

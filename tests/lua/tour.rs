@@ -87,6 +87,10 @@ async fn looks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     }
     let survey = bench.store.survey(bench.order.partition, 10).await;
     seen.push(("survey", survey.map(|_| "survey").unwrap()));
+    for _ in 0..2 {
+        let recall = bench.store.recall(bench.order.partition, KEEP).await.unwrap();
+        seen.push(("recall", if recall.forgot { "forgot" } else { "remembers" }));
+    }
     seen
 }
 

@@ -37,6 +37,8 @@ pub fn sidecar(redis: &Redis, upstream: &Upstream) -> Builder {
         .set("UPSTREAM", &upstream.url())
         .set("REDIS_TIMEOUT", "5s")
         .set("UPSTREAM_CONNECT_TIMEOUT", "10s")
+        // Every Redis here is a new one.
+        .set("HISTORY_WINDOW", "0s")
 }
 
 impl Builder {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -55,8 +55,16 @@ struct Sky {
     weather: Mutex<Weather>,
     changed: Condvar,
     sprung: AtomicBool,
+    /// Where new connections go.
+    target: AtomicU16,
     /// Connections to be reset on demand.
     lines: Mutex<Vec<(TcpStream, TcpStream)>>,
+}
+
+impl Sky {
+    fn target(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.target.load(Ordering::SeqCst)))
+    }
 }
 
 /// A running proxy.
@@ -71,10 +79,11 @@ impl Toxic {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let sky: Arc<Sky> = Arc::default();
+        sky.target.store(port, Ordering::SeqCst);
         let above = sky.clone();
         std::thread::spawn(move || {
             for caller in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else {
+                let Ok(server) = TcpStream::connect(above.target()) else {
                     continue;
                 };
                 connect(caller, server, &above);
@@ -85,6 +94,11 @@ impl Toxic {
 
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// Sends new connections to another port.
+    pub fn retarget(&self, port: u16) {
+        self.sky.target.store(port, Ordering::SeqCst);
     }
 
     /// Lays a trap for the next command that contains `needle`.

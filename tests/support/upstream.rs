@@ -76,7 +76,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    fn pass(&self) {
+    pub fn pass(&self) {
         let mut open = self.0.0.lock().expect("no panic inside");
         while !*open {
             open = self.0.1.wait(open).expect("no panic inside");

@@ -85,6 +85,7 @@ impl Cluster {
             node = match self.next(&node, &answer) {
                 Next::Over => return answer,
                 Next::Moved(other) => {
+                    self.place.shift();
                     self.change(|map| map.with(partition, other.clone()));
                     other
                 }
@@ -212,6 +213,8 @@ impl Cluster {
             return;
         }
         let before = self.map();
+        // A replica that was asked before may be the primary now, on a connection that stands.
+        self.place.shift();
         self.change(|_| Map::of(&told, |address| self.node(address)));
         self.doubted.store(false, Ordering::Relaxed);
         let map = self.map();

@@ -3,10 +3,11 @@
 
 use super::letter::Letter;
 use super::node::{unreached, useless};
+use super::place::Place;
 use crate::store::error::StoreError;
-use deadpool_redis::{Manager, Pool, Runtime};
+use deadpool_redis::{Hook, Manager, Pool, Runtime};
 use redis::{Client, Value};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How many claims may wait for replicas at once, per thread and server.
@@ -35,9 +36,9 @@ impl Confirming {
         client: impl Fn() -> Result<Client, StoreError>,
         letter: &Letter<'_>,
         confirm: &Confirm,
-        timeout: Duration,
+        bounds: (&Arc<Place>, Duration),
     ) -> Result<Value, StoreError> {
-        let pool = self.pool(client, timeout)?;
+        let pool = self.pool(client, bounds)?;
         let mut connection = pool.get().await.map_err(|error| {
             // Where Redis is and how one logs in may have changed: look anew the next time.
             self.forget();
@@ -68,7 +69,7 @@ impl Confirming {
     fn pool(
         &self,
         client: impl Fn() -> Result<Client, StoreError>,
-        timeout: Duration,
+        (place, timeout): (&Arc<Place>, Duration),
     ) -> Result<Pool, StoreError> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = &*pool {
@@ -76,7 +77,13 @@ impl Confirming {
         }
         let manager = Manager::new(client()?.get_connection_info().clone())
             .map_err(|error| unreached(&error))?;
+        let place = place.clone();
         let made = Pool::builder(manager)
+            // Before anything can be sent over it.
+            .post_create(Hook::sync_fn(move |_, _| {
+                place.shift();
+                Ok(())
+            }))
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(timeout))

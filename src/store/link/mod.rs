@@ -29,6 +29,7 @@ use tokio::time::Instant;
 
 /// One thread's way to Redis.
 pub struct Link {
+    place: Arc<Place>,
     timeout: Duration,
     way: Way,
 }
@@ -52,17 +53,23 @@ impl Link {
     /// A link that connects on its first command; `timeout` bounds each command, connecting
     /// included.
     pub fn new(place: Arc<Place>, timeout: Duration) -> Link {
-        let way = match place.mode() {
-            Mode::Standalone => Way::Standalone(Arc::new(Node::new(place, At::Listed(0), timeout))),
-            Mode::Sentinel => Way::Sentinel(Sentinels::new(place, timeout)),
-            Mode::Cluster => Way::Cluster(Cluster::new(place, timeout)),
+        let (mode, there) = (place.mode(), place.clone());
+        let way = match mode {
+            Mode::Standalone => Way::Standalone(Arc::new(Node::new(there, At::Listed(0), timeout))),
+            Mode::Sentinel => Way::Sentinel(Sentinels::new(there, timeout)),
+            Mode::Cluster => Way::Cluster(Cluster::new(there, timeout)),
         };
-        Link { timeout, way }
+        Link { place, timeout, way }
     }
 
     /// How long one command may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// How things stand: another number whenever another server may be behind our commands.
+    pub fn stand(&self) -> u64 {
+        self.place.stand()
     }
 
     /// Sends one command and waits for its answer, no longer than the timeout.

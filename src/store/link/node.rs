@@ -111,7 +111,8 @@ impl Node {
         letter: &Letter<'_>,
         confirm: &Confirm,
     ) -> Result<Value, StoreError> {
-        let sent = self.confirming.send(|| self.client(), letter, confirm, self.timeout);
+        let sent =
+            self.confirming.send(|| self.client(), letter, confirm, (&self.place, self.timeout));
         tokio::time::timeout_at(letter.deadline, sent)
             .await
             .unwrap_or_else(|_| Err(StoreError::Lost("replicas took too long".into())))
@@ -187,6 +188,8 @@ impl Node {
                 .map_err(|error| unreached(&error)),
             Err(error) => Err(error),
         };
+        // Before anything can be sent over it.
+        self.place.shift();
         let mut slot = self.slot();
         match made {
             Ok(connection) => {

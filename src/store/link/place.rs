@@ -10,6 +10,7 @@ use redis::{IntoConnectionInfo, RedisConnectionInfo};
 use std::fmt;
 use std::fs::read;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What stands in front of the payments' data.
@@ -59,6 +60,8 @@ pub struct Place {
     known: Mutex<(Read, Arc<Servers>)>,
     /// The primary that Sentinels named last, for all threads.
     primary: ArcSwapOption<Address>,
+    /// Counts whatever may have put another server, or another life of it, behind our commands.
+    stand: AtomicU64,
 }
 
 /// What files and variables said when they were last read.
@@ -91,12 +94,23 @@ impl Place {
         let read = source.read()?;
         let servers = Arc::new(Servers::of(&source, &read)?);
         let known = Mutex::new((read, servers));
-        Ok(Place { source, known, primary: ArcSwapOption::empty() })
+        Ok(Place { source, known, primary: ArcSwapOption::empty(), stand: AtomicU64::new(1) })
     }
 
     /// What the URLs name.
     pub fn mode(&self) -> Mode {
         self.source.mode
+    }
+
+    /// How things stand: another number whenever another server may be behind our commands, on any
+    /// thread.
+    pub(super) fn stand(&self) -> u64 {
+        self.stand.load(Ordering::Acquire)
+    }
+
+    /// A connection was made, or a command was sent elsewhere.
+    pub(super) fn shift(&self) {
+        self.stand.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What Sentinels call the server.

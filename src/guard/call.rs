@@ -1,10 +1,10 @@
 //! One call on the payment service about an order: a query, or a cancel.
 //!
-//! These are the resolver's own requests, not a caller's: they start no payment, may be sent any
+//! These are our own requests, not a caller's: they start no payment, may be sent any
 //! number of times, and carry neither a fence nor the caller's headers. Protected requests go
 //! through the guard alone.
 
-use crate::guard::end_to_end;
+use super::exchange::end_to_end;
 use crate::model::key::Key;
 use crate::model::outcome::{Meaning, of_call};
 use crate::model::response::{Kept, StoredResponse, keepable};
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// What a call brought.
-pub(super) enum Said {
+pub(crate) enum Said {
     /// An answer that means something, and what may be stored of it.
     Meaning(Meaning, Kept),
     /// An answer that none of the call's rules speaks of.
@@ -29,7 +29,7 @@ pub(super) enum Said {
 }
 
 /// Makes the call; its answer is read up to `cap` bytes.
-pub(super) async fn call(
+pub(crate) async fn call(
     (upstream, leg): (&Upstream, Leg),
     authority: &str,
     call: &Call,
