@@ -27,49 +27,51 @@ local lifecycle = KEYS[6]
 local id, attempt, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local channel, by, why = ARGV[4], ARGV[5], ARGV[6]
 
-local r = redis.call('HMGET', record, 'state', 'attempt', 'void', 'from', 'waited', 'history', 'ask',
-  'move')
-local state, mine = r[1] or 'none', r[2] == attempt
-if r[3] and holds(r[3], attempt) then
+local r, asked = read(record, 'asked')
+local state, mine, waited = r.state or 'none', r.attempt == attempt, r.waited
+if r.void and holds(r.void, attempt) then
   if mine then return {'abandoned', state} end
   return {'voided'}
 end
 if mine and state ~= 'in_flight' then
   if state == 'cancelling' and redis.call('DEL', lease) == 1 then
-    redis.call('HSET', record, 'settled', attempt)
+    r.settled = attempt
+    write(record, r)
     redis.call('ZADD', due, text(now_ms()), id)
-  elseif (state == 'succeeded' or state == 'failed') and redis.call('DEL', lease) == 1 and r[5] then
-    redis.call('PUBLISH', channel, id)
+  elseif state == 'succeeded' or state == 'failed' then
+    if redis.call('DEL', lease) == 1 and waited then redis.call('PUBLISH', channel, id) end
   end
   return {'refused', state}
 end
+r.void = with(r.void, attempt)
 if not mine then
-  redis.call('HSET', record, 'void', with(r[3], attempt))
-  if not r[1] then redis.call('PEXPIRE', record, keep_ms) end
+  write(record, r)
+  if not r.state then redis.call('PEXPIRE', record, keep_ms) end
   return {'voided'}
 end
 
-local now, back = now_ms(), r[4] or 'none'
-follow(lifecycle, r[8], id, back, now)
-redis.call('HSET', record, 'state', back, 'void', with(r[3], attempt), 'updated', text(now),
-  'history', noted(r[6], now, state, back, by, why))
-redis.call('HDEL', record, 'waited')
+local now, back, a = now_ms(), r.from or 'none', opened(asked)
+follow(lifecycle, a.move, id, back, now)
+r.history = noted(r.history, now, state, back, by, why)
+r.state, r.updated, r.waited = back, text(now), nil
 redis.call('ZREM', due, id)
 redis.call('DEL', lease)
 if back == 'none' then
-  redis.call('HDEL', record, 'fingerprint', 'caller', 'token', 'created', 'settled')
+  a.fingerprint, a.caller, r.token, r.created, r.settled = nil, nil, nil, nil, nil
+  write(record, r, 'asked', cmsgpack.pack(a))
   redis.call('PEXPIRE', record, keep_ms)
   if redis.call('HGET', token, 'spent') == attempt then
     redis.call('HDEL', token, 'spent')
   end
-elseif back == 'queued' then
+else
+  write(record, r)
+end
+if back == 'queued' then
   -- Its entry still stands; what was accepted is not forgotten.
   redis.call('PERSIST', record)
 elseif back == 'unknown' then
   redis.call('ZADD', unknown, 'NX', text(now), id)
-  ask_later(due, id, now, r[7])
+  ask_later(due, id, now, a.ask)
 end
-if r[5] then
-  redis.call('PUBLISH', channel, id)
-end
+if waited then redis.call('PUBLISH', channel, id) end
 return {'abandoned', back}

@@ -30,17 +30,17 @@ local id, turn, fence, asks = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local query_ms, cancel_ms, cancel_from = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local deadline_ms, from, by = tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'asks', 'turn', 'updated', 'history')
-local state, now = r[1] or 'none', now_ms()
-local quiet = now - tonumber(r[5] or now)
+local r = read(record)
+local state, now = r.state or 'none', now_ms()
+local quiet = now - tonumber(r.updated or now)
 if state ~= 'unknown' and state ~= 'cancelling' then
   return {'moved', state}
 end
 local at = tonumber(redis.call('ZSCORE', due, id) or -1)
-if r[4] == turn then
+if r.turn == turn then
   return {'adopted', state, text(quiet), text(math.max(at - now, 0))}
 end
-if at < 0 or (r[2] or '0') ~= fence or (r[3] or '0') ~= asks then
+if at < 0 or (r.fence or '0') ~= fence or (r.asks or '0') ~= asks then
   return {'moved', state}
 end
 if at > now then
@@ -55,8 +55,8 @@ if state == 'unknown' then
     state, asks = 'cancelling', '0'
     redis.call('ZREM', unknown, id)
     redis.call('ZADD', cancelling, 'NX', text(now), id)
-    redis.call('HSET', record, 'state', state, 'history',
-      noted(r[6], now, 'unknown', state, by, 'not resolved in time'))
+    r.state = state
+    r.history = noted(r.history, now, 'unknown', state, by, 'not resolved in time')
   elseif deadline_ms > 0 then
     wait = math.min(wait, left)
   end
@@ -64,6 +64,7 @@ end
 if state == 'cancelling' then
   wait = cancel_from > now and cancel_from - now or cancel_ms
 end
-redis.call('HSET', record, 'turn', turn, 'asks', text(tonumber(asks) + 1))
+r.turn, r.asks = turn, text(tonumber(asks) + 1)
+write(record, r)
 redis.call('ZADD', due, text(now + wait), id)
 return {'adopted', state, text(quiet), text(wait)}

@@ -34,9 +34,9 @@ local cancelled_from, cancelling_from, keep_ms = ARGV[4], ARGV[5], tonumber(ARGV
 local route, key, scope = ARGV[7], ARGV[8], ARGV[9]
 local channel, by, why = ARGV[10], ARGV[11], ARGV[12]
 
-local r = redis.call('HMGET', record, 'state', 'caller', 'created', 'waited', 'history', 'move')
-local state = r[1] or 'none'
-if callers ~= '' and r[2] and not holds(callers, r[2]) then
+local r, asked = read(record, 'asked')
+local a, state, waited = opened(asked), r.state or 'none', r.waited
+if callers ~= '' and a.caller and not holds(callers, a.caller) then
   return {'absent'}
 end
 if state == 'cancelled' then
@@ -62,23 +62,24 @@ end
 
 local now = now_ms()
 local to = at_once and 'cancelled' or 'cancelling'
-follow(lifecycle, r[6], id, to, now)
-redis.call('HSET', record, 'v', '1', 'state', to, 'route', route, 'key', key, 'scope', scope,
-  'created', r[3] or text(now), 'updated', text(now), 'asks', '0',
-  'history', noted(r[5], now, state, to, by, why))
-if not r[2] and callers ~= '' then
-  redis.call('HSET', record, 'caller', string.match(callers, '[^,]*'))
+follow(lifecycle, a.move, id, to, now)
+r.history = noted(r.history, now, state, to, by, why)
+r.state, r.updated, r.asks = to, text(now), '0'
+a.route, a.key, a.scope, r.created = route, key, scope, r.created or r.updated
+if not a.caller and callers ~= '' then
+  a.caller = first(callers)
 end
+if at_once then r.waited = nil end
+write(record, r, 'asked', cmsgpack.pack(a))
 redis.call('ZREM', unknown, id)
 if at_once then
-  redis.call('HDEL', record, 'waited')
   redis.call('PEXPIRE', record, keep_ms)
   redis.call('ZREM', due, id)
 else
   redis.call('ZADD', cancelling, 'NX', text(now), id)
   redis.call('ZADD', due, text(now), id)
 end
-if r[4] and at_once then
+if waited and at_once then
   redis.call('PUBLISH', channel, id)
 end
 if at_once then

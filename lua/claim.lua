@@ -16,22 +16,19 @@
 --   grant_from    states a claim may start from, comma-separated
 --   token         the presented token's hash, or empty
 --   token_until   ms since 1970: the token was free and has been bound to this order; else 0
---   route
---   key
---   scope
 --   by
---   ask_ms        should its outcome become unknown, how long after that it is first asked about;
---                 0 when nobody can be asked
---   move          `start from to keep_ms hold_ms`: the states of its lifecycle it may start from,
+--   asked         the record's part of what was asked, packed: its `ask`, ms, says how long after it
+--                 became unknown it is first asked about, where anybody can be asked; its `move`
+--                 is `start from to keep_ms hold_ms`: the states of its lifecycle it may start from,
 --                 comma-separated, and where its success leads; how long these are kept, and how
---                 long an order may be silent that moves them. Empty without a lifecycle
+--                 long an order may be silent that moves them
 --
 -- Replies
 --   granted fence attempts from
 --       the lease is taken, the record says in_flight; from is the state it left
---   found state fence stored status headers body left_ms
+--   found state fence answered left_ms
 --       the order stands in that state; where a result is still to come, its settle will be
---       published; one in flight shows no response. left_ms: in flight, how long its lease holds;
+--       published; one in flight shows no answer. left_ms: in flight, how long its lease holds;
 --       succeeded or failed, how long its record is kept, unless a token is presented that the
 --       record does not know; else 0
 --   lapsed fence
@@ -47,29 +44,27 @@ local lifecycle = KEYS[6]
 local id, attempt, lease_ms, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local fingerprints, callers, grant_from = ARGV[5], ARGV[6], ARGV[7]
 local token_hash, token_until = ARGV[8], tonumber(ARGV[9])
-local route, key, scope, by, ask_ms = ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local move = ARGV[15]
+local by, asks = ARGV[10], ARGV[11]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'attempts', 'fingerprint', 'token',
-  'void', 'stored', 'status', 'headers', 'body', 'created', 'history', 'from', 'waited', 'caller',
-  'released', 'settled')
-local state, fence, attempts = r[1] or 'none', tonumber(r[2] or 0), tonumber(r[4] or 0)
+local r, asked, answered = read(record, 'asked', 'answered')
+local state, fence, attempts = r.state or 'none', tonumber(r.fence or 0), tonumber(r.attempts or 0)
 
-if r[7] and holds(r[7], attempt) then
+if r.void and holds(r.void, attempt) then
   return {'voided'}
 end
 
 -- An earlier copy of this call got through and its answer was lost. Nothing has been sent since,
 -- for only its answer allows that; so a lease that ran out meanwhile is taken anew.
-if state == 'in_flight' and r[3] == attempt then
+if state == 'in_flight' and r.attempt == attempt then
   redis.call('SET', lease, attempt .. ':' .. text(fence), 'PX', lease_ms)
   redis.call('PEXPIRE', record, 2 * lease_ms, 'GT')
-  return {'granted', text(fence), text(attempts), r[14] or 'none'}
+  return {'granted', text(fence), text(attempts), r.from or 'none'}
 end
 
-local tokens = r[6] or ''
+local a = opened(asked)
+local tokens = r.token or ''
 local new_token = token_hash ~= '' and not holds(tokens, token_hash)
-if token_hash ~= '' and not new_token and not holds(callers, r[16] or '') then
+if token_hash ~= '' and not new_token and not holds(callers, a.caller or '') then
   return {'token-invalid'}
 end
 if new_token and not may_start(token, token_until, callers, id) then
@@ -77,32 +72,35 @@ if new_token and not may_start(token, token_until, callers, id) then
 end
 
 -- One that may run again is as bound to its request as before.
-if (state ~= 'none' or r[17]) and r[5] and not holds(fingerprints, r[5]) then
+if (state ~= 'none' or r.released) and a.fingerprint and not holds(fingerprints, a.fingerprint) then
   return {'mismatch', state}
 end
 
 -- An attempt that has ended does not begin again: this is an old copy of its claim.
-if r[3] == attempt or not holds(grant_from, state) then
+local last = r.attempt
+if last == attempt or not holds(grant_from, state) then
   local held
   if state == 'in_flight' then
     held = redis.call('PTTL', lease)
     if held < 0 then return {'lapsed', text(fence)} end
   else
-    held = unfinished(lease, state, r[8], r[18])
+    held = unfinished(lease, state, answered, r.settled)
   end
-  if not r[15] and (held or state == 'unknown' or state == 'cancelling') then
-    redis.call('HSET', record, 'waited', '1')
+  if not r.waited and (held or state == 'unknown' or state == 'cancelling') then
+    r.waited = '1'
+    write(record, r)
   end
   if held then
-    return {'found', 'in_flight', text(fence), '', '', '', '', text(held)}
+    return {'found', 'in_flight', text(fence), '', text(held)}
   end
   local left = 0
   if (state == 'succeeded' or state == 'failed') and not new_token then
     left = redis.call('PTTL', record)
   end
-  return {'found', state, text(fence), r[8] or '', r[9] or '', r[10] or '', r[11] or '', text(left)}
+  return {'found', state, text(fence), answered or '', text(left)}
 end
 
+local move = lifecycle and opened(asks).move
 local bar, stands = barred(lifecycle, move, id)
 if bar == 'moving' then
   return {'moving', state}
@@ -114,32 +112,29 @@ end
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,
 -- its lease was not) still wins: wait for it to run out.
 local owner = attempt .. ':' .. text(fence + 1)
-if not redis.call('SET', lease, owner, 'NX', 'PX', text(lease_ms)) then
-  return {'found', 'in_flight', text(fence), '', '', '', '', text(redis.call('PTTL', lease))}
+if not redis.call('SET', lease, owner, 'NX', 'PX', ARGV[3]) then
+  return {'found', 'in_flight', text(fence), '', text(redis.call('PTTL', lease))}
 end
 local now = now_ms()
 fence, attempts = fence + 1, attempts + 1
 if new_token then
-  redis.call('HSET', token, 'caller', string.match(callers, '[^,]*'), 'order', id, 'spent', attempt)
+  redis.call('HSET', token, 'caller', first(callers), 'order', id, 'spent', attempt)
   if token_until > 0 then redis.call('PEXPIREAT', token, token_until) end
   tokens = with(tokens, token_hash)
 end
 -- What the attempt before left (its response, and that it may have happened) stays until this one
 -- is settled: abandoned, it changes nothing. Late copies of the other's claim are refused.
-if state == 'unknown' or r[17] then
+if state == 'unknown' or r.released then
   redis.call('ZREM', unknown, id)
-  if r[17] then redis.call('HDEL', record, 'released') end
-  if r[3] then redis.call('HSET', record, 'void', with(r[7], r[3])) end
+  r.released = nil
+  if last then r.void = with(r.void, last) end
 end
-redis.call('HSET', record, 'v', '1', 'state', 'in_flight', 'fence', text(fence), 'attempt', attempt,
-  'attempts', text(attempts), 'from', state, 'fingerprint', string.match(fingerprints, '[^,]*'),
-  'caller', string.match(callers, '[^,]*'), 'token', tokens, 'route', route, 'key', key,
-  'scope', scope, 'created', r[12] or text(now), 'updated', text(now), 'ask', ask_ms, 'asks', '0',
-  'history', noted(r[13], now, state, 'in_flight', by, 'claimed'))
+r.history = noted(r.history, now, state, 'in_flight', by, 'claimed')
+r.state, r.fence, r.attempt, r.attempts = 'in_flight', text(fence), attempt, text(attempts)
+r.from, r.updated, r.asks, r.token = state, text(now), '0', tokens
+r.created = r.created or r.updated
+if lifecycle then begin(lifecycle, move, id, now) end
+write(record, r, 'asked', asks)
 redis.call('PEXPIRE', record, text(math.max(keep_ms, 2 * lease_ms)))
 redis.call('ZADD', due, text(now + lease_ms), id)
-if lifecycle then
-  redis.call('HSET', record, 'move', move)
-  begin(lifecycle, move, id, now)
-end
-return {'granted', text(fence), text(attempts), state}
+return {'granted', r.fence, r.attempts, state}

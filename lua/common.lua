@@ -1,4 +1,5 @@
--- Prepended to every script, below its first line. Words, not decisions.
+-- Put before every script, below its first line: those of these parts, divided by empty lines, that it
+-- needs. Words, not decisions.
 
 -- Milliseconds since 1970 by Redis' own clock: one clock judges every lease.
 local function now_ms()
@@ -10,6 +11,75 @@ end
 -- printed with 17 digits, which takes its time.
 local function text(n)
   return string.format('%d', n)
+end
+
+-- The first of a comma-separated list.
+local function first(list)
+  local comma = string.find(list, ',', 1, true)
+  return comma and string.sub(list, 1, comma - 1) or list
+end
+
+-- An order's record is a hash of three parts, so that a step touches what it must: Lua goes over every
+-- byte it is given. Measured against a field for each of these words: three quarters of the time,
+-- half of the memory.
+--
+--   stands    where the order stands, packed here: v, state fence attempt attempts from token created
+--             updated history settled told astray waited void released asks turn tries tried
+--   asked     what was asked, packed by the sidecar: route key scope fingerprint caller ask move
+--   answered  what was answered, as the sidecar keeps it: no script looks into it. `no` where it
+--             ended without an answer
+local FORMAT = '2'
+
+-- A record of format 1, a field for each word, as today's parts.
+local function of_format_1(record)
+  local was, asked, all = {}, {}, redis.call('HGETALL', record)
+  for i = 1, #all, 2 do was[all[i]] = all[i + 1] end
+  for word in string.gmatch('route key scope fingerprint caller ask move', '%a+') do
+    asked[word], was[word] = was[word], nil
+  end
+  local answered, headers = was.stored, was.headers or ''
+  if answered == 'large' then answered = 'large ' .. was.status end
+  if answered == 'yes' then
+    answered = 'yes ' .. was.status .. ' ' .. #headers .. '\n' .. headers .. (was.body or '')
+  end
+  was.v, was.stored, was.status, was.headers, was.body = '1', nil, nil, nil, nil
+  return was, {asked = cmsgpack.pack(asked), answered = answered}
+end
+
+-- Where an order stands, an empty table without a record, and the parts of these names as they are. A
+-- format of a later release is not guessed at: the script ends here, with nothing written.
+local function read(record, ...)
+  local r = redis.call('HMGET', record, 'stands', 'state', ...)
+  if r[1] then
+    local stands = cmsgpack.unpack(r[1])
+    if stands.v ~= FORMAT then
+      error({err = 'FORMAT ' .. tostring(stands.v) .. ' of a record is of a later release'})
+    end
+    return stands, r[3], r[4]
+  end
+  if not r[2] then return {} end
+  local stands, parts = of_format_1(record)
+  local one, other = ...
+  return stands, parts[one], parts[other]
+end
+
+-- A part that was packed, opened; nothing is in one that is not there.
+local function opened(part)
+  return part and cmsgpack.unpack(part) or {}
+end
+
+-- Writes where an order stands, and the parts given by name; the others stay, as does its end.
+local function write(record, stands, ...)
+  if stands.v == '1' then
+    local _, parts = of_format_1(record)
+    local left = redis.call('PTTL', record)
+    redis.call('DEL', record)
+    redis.call('HSET', record, 'asked', parts.asked)
+    if parts.answered then redis.call('HSET', record, 'answered', parts.answered) end
+    if left > 0 then redis.call('PEXPIRE', record, left) end
+  end
+  stands.v = FORMAT
+  redis.call('HSET', record, 'stands', cmsgpack.pack(stands), ...)
 end
 
 -- The history with one transition more, at most HISTORY_BYTES long: the oldest lines go first.
@@ -131,8 +201,8 @@ end
 
 -- For how much longer, in ms, an attempt holds its lease whose order ended on somebody else's word:
 -- its response is still to come, and is what every duplicate is to get. Nothing where none is.
-local function unfinished(lease, state, stored, settled)
-  if (state ~= 'succeeded' and state ~= 'failed') or stored or settled then return nil end
+local function unfinished(lease, state, answered, settled)
+  if (state ~= 'succeeded' and state ~= 'failed') or answered or settled then return nil end
   local held = redis.call('PTTL', lease)
   return held >= 0 and held or nil
 end

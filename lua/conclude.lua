@@ -29,13 +29,13 @@ local lifecycle = KEYS[6]
 local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', record, 'state', 'waited', 'history', 'move', 'astray')
-local state = r[1] or 'none'
+local r, asked = read(record, 'asked')
+local state = r.state or 'none'
 if state == 'none' then
   return {'absent'}
 end
 if state == to then
-  if r[5] then return {'astray', r[5]} end
+  if r.astray then return {'astray', r.astray} end
   return {'already'}
 end
 if not holds(from, state) then
@@ -43,21 +43,18 @@ if not holds(from, state) then
 end
 
 local now = now_ms()
-local astray = follow(lifecycle, r[4], id, to, now)
-redis.call('HSET', record, 'state', to, 'updated', text(now),
-  'history', noted(r[3], now, state, to, by, telling(why, astray)))
-redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'settled')
+local astray = follow(lifecycle, opened(asked).move, id, to, now)
+r.history = noted(r.history, now, state, to, by, telling(why, astray))
+r.state, r.updated, r.settled, r.astray = to, text(now), nil, astray or r.astray
+-- Those who wait go on waiting for an attempt that goes on.
+local told = r.waited and redis.call('EXISTS', lease) == 0
+if told then r.waited = nil end
+write(record, r)
+redis.call('HDEL', record, 'answered')
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)
--- Those who wait go on waiting for an attempt that goes on.
-if r[2] and redis.call('EXISTS', lease) == 0 then
-  redis.call('HDEL', record, 'waited')
-  redis.call('PUBLISH', channel, id)
-end
-if astray then
-  redis.call('HSET', record, 'astray', astray)
-  return {'astray', astray}
-end
+if told then redis.call('PUBLISH', channel, id) end
+if astray then return {'astray', astray} end
 return {'concluded', state}

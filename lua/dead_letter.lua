@@ -23,22 +23,20 @@ local due, unknown = KEYS[5], KEYS[6]
 local id, entry, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', record, 'state', 'waited', 'history', 'ask')
-if not r[1] or not holds(from, r[1]) then
-  return {'moved', r[1] or 'none'}
+local r, asked = read(record, 'asked')
+if not r.state or not holds(from, r.state) then
+  return {'moved', r.state or 'none'}
 end
 local now = now_ms()
-redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
-  'history', noted(r[3], now, r[1], 'unknown', by, why))
+r.history = noted(r.history, now, r.state, 'unknown', by, why)
+r.state, r.updated, r.waited = 'unknown', text(now), nil
+write(record, r)
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('PEXPIRE', request, keep_ms)
 redis.call('ZADD', unknown, 'NX', text(now), id)
-ask_later(due, id, now, r[4])
+ask_later(due, id, now, opened(asked).ask)
 redis.call('XADD', dead, 'MINID', '~', text(math.max(0, now - keep_ms)), '*', 'id', id, 'why', why)
 redis.call('PEXPIRE', dead, keep_ms)
 off_queue(queue, entry, id)
-if r[2] then
-  redis.call('HDEL', record, 'waited')
-end
 redis.call('PUBLISH', channel, id)
 return {'dead'}

@@ -20,14 +20,15 @@
 local record, request, queue = KEYS[1], KEYS[2], KEYS[3]
 local id, entry, turn, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-local r = redis.call('HMGET', record, 'state', 'tries', 'tried')
-local state, tries = r[1] or 'none', tonumber(r[2] or 0)
-if state == 'in_flight' or (state == 'queued' and r[3] == turn) then
+local r = read(record)
+local state, tries = r.state or 'none', tonumber(r.tries or 0)
+if state == 'in_flight' or (state == 'queued' and r.tried == turn) then
   return {'open', state, text(tries)}
 end
 if state == 'queued' then
-  redis.call('HSET', record, 'tries', text(tries + 1), 'tried', turn)
-  return {'open', state, text(tries + 1)}
+  r.tries, r.tried = text(tries + 1), turn
+  write(record, r)
+  return {'open', state, r.tries}
 end
 if state == 'unknown' or state == 'cancelling' then
   redis.call('PEXPIRE', request, keep_ms)

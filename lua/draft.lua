@@ -9,8 +9,10 @@
 --   moved state  the order is not queued
 local record, request = KEYS[1], KEYS[2]
 
-local r = redis.call('HMGET', record, 'state', 'route', 'key', 'scope', 'fingerprint', 'caller')
-if r[1] ~= 'queued' then
-  return {'moved', r[1] or 'none'}
+local r, asked = read(record, 'asked')
+if r.state ~= 'queued' then
+  return {'moved', r.state or 'none'}
 end
-return {'queued', r[2] or '', r[3] or '', r[4] or '', r[5] or '', r[6] or '', redis.call('GET', request) or ''}
+local a = opened(asked)
+return {'queued', a.route or '', a.key or '', a.scope or '', a.fingerprint or '', a.caller or '',
+  redis.call('GET', request) or ''}

@@ -19,14 +19,14 @@
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, fence, keep_ms, channel, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'waited', 'history', 'ask')
-if r[1] ~= 'in_flight' or (fence ~= '' and r[2] ~= fence) then
-  if r[1] ~= 'in_flight' and r[1] ~= 'unknown' and r[1] ~= 'cancelling' then
+local r, asked = read(record, 'asked')
+if r.state ~= 'in_flight' or (fence ~= '' and r.fence ~= fence) then
+  if r.state ~= 'in_flight' and r.state ~= 'unknown' and r.state ~= 'cancelling' then
     redis.call('ZREM', due, id)
     redis.call('ZREM', unknown, id)
     redis.call('ZREM', cancelling, id)
   end
-  return {'moved', r[1] or 'none'}
+  return {'moved', r.state or 'none'}
 end
 local now = now_ms()
 local held = redis.call('PTTL', lease)
@@ -34,13 +34,14 @@ if held >= 0 then
   redis.call('ZADD', due, text(now + held), id)
   return {'held', text(held)}
 end
-redis.call('HSET', record, 'state', 'unknown', 'updated', text(now),
-  'history', noted(r[4], now, 'in_flight', 'unknown', by, 'lease lost'))
+r.state, r.updated = 'unknown', text(now)
+r.history = noted(r.history, now, 'in_flight', 'unknown', by, 'lease lost')
+write(record, r)
 redis.call('PEXPIRE', record, keep_ms, 'GT')
 redis.call('ZREM', due, id)
 redis.call('ZADD', unknown, 'NX', text(now), id)
-ask_later(due, id, now, r[5])
-if r[3] then
+ask_later(due, id, now, opened(asked).ask)
+if r.waited then
   redis.call('PUBLISH', channel, id)
 end
-return {'lapsed', r[2]}
+return {'lapsed', r.fence}

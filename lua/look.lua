@@ -6,25 +6,28 @@
 --
 -- Replies
 --   order expires lease_ms ...
---       then the record's fields, name and value in turn, and as such where its lifecycle stands
+--       then the record's words, name and value in turn, and as such where its lifecycle stands
 --       (lifecycle, mover), each only if it does; when the record expires is ms since 1970, or -1
 --       where it has no end
 --   absent
 local record, lease, lifecycle = KEYS[1], KEYS[2], KEYS[3]
 
-local all = redis.call('HGETALL', record)
-if #all == 0 then
+local r, asked, answered = read(record, 'asked', 'answered')
+if not r.state then
   return {'absent'}
 end
 local reply = {'order', text(redis.call('PEXPIRETIME', record)), text(redis.call('PTTL', lease))}
-for i = 1, #all do
-  reply[#reply + 1] = all[i]
-end
-if lifecycle then
-  local state, mover = standing(lifecycle, nil, now_ms())
-  for name, value in pairs({lifecycle = state, mover = mover or nil}) do
+local function tell(part)
+  for name, value in pairs(part) do
     reply[#reply + 1] = name
     reply[#reply + 1] = value
   end
+end
+tell(r)
+tell(opened(asked))
+tell({answered = answered or nil})
+if lifecycle then
+  local state, mover = standing(lifecycle, nil, now_ms())
+  tell({lifecycle = state, mover = mover or nil})
 end
 return reply

@@ -28,30 +28,29 @@ local lifecycle = KEYS[5]
 local id, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'released', 'waited', 'history', 'move')
-if not r[1] then
+local r, asked = read(record, 'asked')
+if not r.state then
   return {'gone'}
 end
-if fence ~= '' and (r[2] or '0') ~= fence then
-  return {'fenced', r[2] or '0'}
+if fence ~= '' and (r.fence or '0') ~= fence then
+  return {'fenced', r.fence or '0'}
 end
-if r[1] == 'none' and r[4] then
+if r.state == 'none' and r.released then
   return {'again'}
 end
 -- One in flight goes back to none only through its own attempt; a lease means that it runs.
-if r[1] == 'in_flight' or not holds(from, r[1]) or redis.call('EXISTS', lease) == 1 then
-  return {'refused', r[1]}
+if r.state == 'in_flight' or not holds(from, r.state) or redis.call('EXISTS', lease) == 1 then
+  return {'refused', r.state}
 end
 
-local now = now_ms()
-follow(lifecycle, r[7], id, 'none', now)
-redis.call('HSET', record, 'state', 'none', 'released', r[3] or '-', 'updated', text(now),
-  'history', noted(r[6], now, r[1], 'none', by, why))
-redis.call('HDEL', record, 'stored', 'status', 'headers', 'body', 'waited')
+local now, waited = now_ms(), r.waited
+follow(lifecycle, opened(asked).move, id, 'none', now)
+r.history = noted(r.history, now, r.state, 'none', by, why)
+r.state, r.released, r.updated, r.waited = 'none', r.attempt or '-', text(now), nil
+write(record, r)
+redis.call('HDEL', record, 'answered')
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
-if r[5] then
-  redis.call('PUBLISH', channel, id)
-end
+if waited then redis.call('PUBLISH', channel, id) end
 return {'released'}

@@ -20,18 +20,19 @@ local record, lease = KEYS[1], KEYS[2]
 local attempt, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local owner = attempt .. ':' .. fence
-local r = redis.call('HMGET', record, 'state', 'fence', 'attempt', 'settled')
+local r = read(record)
 -- A cancel that was asked for does not end the attempt, it waits for its end.
-if (r[1] ~= 'in_flight' and r[1] ~= 'cancelling') or r[2] ~= fence or r[3] ~= attempt then
-  return {'lost', r[1] or 'none'}
+local runs = r.state == 'in_flight' or r.state == 'cancelling'
+if not runs or r.fence ~= fence or r.attempt ~= attempt then
+  return {'lost', r.state or 'none'}
 end
 -- A late copy must not make the cancel wait for an attempt that has ended.
-if r[4] == attempt then
-  return {'lost', r[1]}
+if r.settled == attempt then
+  return {'lost', r.state}
 end
 local holder = redis.call('GET', lease)
 if holder and holder ~= owner then
-  return {'lost', r[1]}
+  return {'lost', r.state}
 end
 redis.call('SET', lease, owner, 'PX', lease_ms)
 redis.call('PEXPIRE', record, 2 * lease_ms, 'GT')

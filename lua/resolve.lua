@@ -14,11 +14,8 @@
 --   to       the state the order ends in
 --   from     states it may leave, comma-separated (the transition table is Rust's)
 --   keep_ms  how long the record is kept from now
---   stored   yes: the response follows; large: it was too large to store; keep: what is stored
---            stays; told: it stays only if the attempt itself ended so, else there is none
---   status
---   headers
---   body
+--   answer   the record's part of what was answered. keep: what is stored stays; told: it stays
+--            only if the attempt itself ended so, else there is none
 --   channel  where it is announced to those who wait
 --   by
 --   why
@@ -34,23 +31,22 @@
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local lifecycle = KEYS[6]
 local id, turn, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local keep_ms, stored, status, headers, body = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local channel, by, why = ARGV[11], ARGV[12], ARGV[13]
+local keep_ms, answer = ARGV[6], ARGV[7]
+local channel, by, why = ARGV[8], ARGV[9], ARGV[10]
 
-local r = redis.call('HMGET', record, 'state', 'fence', 'settled', 'told', 'waited', 'history',
-  'move', 'astray')
-if not r[1] then
+local r, asked = read(record, 'asked')
+if not r.state then
   return {'gone'}
 end
-if r[3] == turn and r[1] == to then
-  if r[8] then return {'astray', r[8]} end
+if r.settled == turn and r.state == to then
+  if r.astray then return {'astray', r.astray} end
   return {'resolved'}
 end
-if fence ~= '' and (r[2] or '0') ~= fence then
-  return {'fenced', r[2] or '0'}
+if fence ~= '' and (r.fence or '0') ~= fence then
+  return {'fenced', r.fence or '0'}
 end
-if not holds(from, r[1]) then
-  return {'refused', r[1]}
+if not holds(from, r.state) then
+  return {'refused', r.state}
 end
 local held = redis.call('PTTL', lease)
 if held >= 0 then
@@ -58,25 +54,18 @@ if held >= 0 then
 end
 
 local now = now_ms()
-if stored == 'told' then
-  stored = r[4] == to and 'keep' or 'no'
+if answer == 'told' then
+  answer = r.told == to and 'keep' or 'no'
 end
-local astray = follow(lifecycle, r[7], id, to, now)
-if stored ~= 'keep' then
-  redis.call('HSET', record, 'stored', stored, 'status', status, 'headers', headers, 'body', body)
-end
-redis.call('HSET', record, 'state', to, 'settled', turn, 'updated', text(now),
-  'history', noted(r[6], now, r[1], to, by, telling(why, astray)))
+local waited, astray = r.waited, follow(lifecycle, opened(asked).move, id, to, now)
+r.history = noted(r.history, now, r.state, to, by, telling(why, astray))
+r.state, r.settled, r.updated, r.astray, r.waited = to, turn, text(now), astray or r.astray, nil
+write(record, r)
+if answer ~= 'keep' then redis.call('HSET', record, 'answered', answer) end
 redis.call('PEXPIRE', record, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)
-if r[5] then
-  redis.call('HDEL', record, 'waited')
-  redis.call('PUBLISH', channel, id)
-end
-if astray then
-  redis.call('HSET', record, 'astray', astray)
-  return {'astray', astray}
-end
+if waited then redis.call('PUBLISH', channel, id) end
+if astray then return {'astray', astray} end
 return {'resolved'}

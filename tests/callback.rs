@@ -360,7 +360,7 @@ fn a_success_on_a_cancelled_order_is_forwarded_acknowledged_and_raises_the_alarm
     let onceward = build(&redis, &upstream).start();
     Call::pay("1").send(onceward.address);
     let keys = redis.command(&["KEYS", "*:order:*"]);
-    redis.command(&["HSET", keys.trim(), "state", "cancelled"]);
+    redis.change_record(keys.trim(), &["state", "cancelled"]);
     check(&paid("1").send(onceward.address), 200, "success", false);
     check(&paid("1").send(onceward.address), 200, "success", true);
     assert_eq!(state(&onceward, "1"), "cancelled");

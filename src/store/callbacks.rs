@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::orders::millis;
-use super::{Store, record, script};
+use super::{Store, parts, script};
 use crate::model::event::Event;
 use crate::model::identity::AttemptId;
 use crate::model::response::{Kept, StoredResponse, pack};
@@ -85,9 +85,9 @@ impl Store {
         Ok(match word.as_str() {
             "first" => Accept::First(reply.number()?),
             "repeat" => {
-                let (status, headers, body) = (reply.text()?, reply.bytes()?, reply.bytes()?);
-                let secrets = &self.config.secrets;
-                Accept::Repeat(record::kept("yes", &status, headers, body, &event.id, secrets))
+                let (status, headers, body) = (reply.number()?, reply.bytes()?, reply.bytes()?);
+                let (id, secrets) = (&*event.id, &self.config.secrets);
+                Accept::Repeat(parts::opened(status, &headers.into(), body.into(), id, secrets))
             }
             "busy" => Accept::Busy(Duration::from_millis(reply.number()?)),
             "open" => Accept::Open,
@@ -112,7 +112,7 @@ impl Store {
         let headers = pack(&response.headers);
         // The writing secret's digest comes first.
         let unchanged = unchanged.split(',').next().unwrap_or_default();
-        let body = record::closed(&response.body, &event.id, &self.config.secrets)
+        let body = parts::closed(&response.body, &event.id, &self.config.secrets)
             .map_err(|_| StoreError::Declined("a body that cannot be sealed".into()))?;
         let (word, mut reply) = self
             .run(&script::SETTLE_CALLBACK, &[&keys[0], &keys[1]], |command| {

@@ -56,7 +56,7 @@ impl StoreError {
 /// Error words Redis gives before it runs anything.
 ///
 /// `NOPERM` is not among them: a script that lacks one permission fails where it needs it.
-const BEFORE_RUNNING: [&str; 14] = [
+const BEFORE_RUNNING: [&str; 15] = [
     "OOM",
     "READONLY",
     "LOADING",
@@ -71,6 +71,8 @@ const BEFORE_RUNNING: [&str; 14] = [
     "ASK",
     "TRYAGAIN",
     "CROSSSLOT",
+    // Said by our own scripts, of a record that a later release wrote.
+    "FORMAT",
 ];
 
 impl From<RedisError> for StoreError {

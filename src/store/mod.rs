@@ -16,6 +16,7 @@ pub mod link;
 pub mod metrics;
 pub mod names;
 pub mod orders;
+mod parts;
 pub mod queue;
 pub mod record;
 pub mod request;

@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::record::{self, Found};
-use super::{Store, lifecycle, script};
+use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{AttemptId, Order, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
@@ -159,7 +159,8 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
-        let (grant_from, step) = (words(ask.grant_from), lifecycle::step(order));
+        let grant_from = words(ask.grant_from);
+        let asked = parts::asked(order, ask.fingerprints, ask.callers, ask.ask);
         let arguments = |command: &mut Cmd| {
             command
                 .arg(&*order.id)
@@ -171,12 +172,8 @@ impl Store {
                 .arg(&grant_from)
                 .arg(hash)
                 .arg(until)
-                .arg(&*order.route)
-                .arg(order.key.as_str())
-                .arg(&*order.scope)
                 .arg(&self.config.by)
-                .arg(ask.ask.map_or(0, millis))
-                .arg(&step);
+                .arg(&asked);
         };
         let (word, mut reply) = self.run_confirmed(&script::CLAIM, &keys, arguments).await?;
         Ok(match word.as_str() {
@@ -233,8 +230,7 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let channel = self.names.settled_channel();
         let from = words(to.entered_from());
-        let (stored, status, headers, body) = record::stored(kept, order, &self.config.secrets);
-        let status = status.as_ref().map_or("", |status| status.as_str());
+        let answer = parts::answered(kept, order, &self.config.secrets);
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
         let (word, mut reply) = self
@@ -246,10 +242,7 @@ impl Store {
                     .arg(to.word())
                     .arg(&from)
                     .arg(millis(*keep))
-                    .arg(stored)
-                    .arg(status)
-                    .arg(&headers)
-                    .arg(&*body)
+                    .arg(&*answer)
                     .arg(&channel)
                     .arg(&self.config.by)
                     .arg(why);

@@ -6,7 +6,7 @@
 use super::error::StoreError;
 use super::orders::{SpentToken, millis};
 use super::record::{self, Found, Record, at};
-use super::{Store, lifecycle, request, script};
+use super::{Store, lifecycle, parts, request, script};
 use crate::model::identity::{AttemptId, Order, PARTITIONS, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
@@ -143,7 +143,7 @@ impl Store {
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&name, &lease, &token, &request, &queue], &lifecycle);
         let (grant_from, hint) = (words(QUEUE_FROM), self.names.queued_channel());
-        let step = lifecycle::step(order);
+        let asked = parts::asked(order, ask.fingerprints, ask.callers, None);
         let most = ask.most.div_ceil(PARTITIONS.into());
         let arguments = |command: &mut Cmd| {
             command
@@ -154,15 +154,12 @@ impl Store {
                 .arg(&grant_from)
                 .arg(hash)
                 .arg(until)
-                .arg(&*order.route)
-                .arg(order.key.as_str())
-                .arg(&*order.scope)
                 .arg(&self.config.by)
+                .arg(&asked)
                 .arg(&sealed)
                 .arg(most)
                 .arg(&hint)
-                .arg(order.partition.number())
-                .arg(&step);
+                .arg(order.partition.number());
         };
         let (word, mut reply) = self.run_confirmed(&script::ENQUEUE, &keys, arguments).await?;
         Ok(match word.as_str() {

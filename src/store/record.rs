@@ -2,15 +2,12 @@
 
 use super::error::StoreError;
 use super::script::Reply;
-use super::{Store, lifecycle, script};
+use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{Order, Partition};
 use crate::model::lifecycle::Standing;
 use crate::model::order::State;
-use crate::model::response::{Kept, StoredResponse, pack, unpack};
-use crate::model::seal::{CannotSeal, Secrets};
-use bytes::Bytes;
-use hyper::StatusCode;
-use std::borrow::Cow;
+use crate::model::response::Kept;
+use crate::model::seal::Secrets;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -131,87 +128,13 @@ pub(super) fn found(
     secrets: &Secrets,
 ) -> Result<Found, StoreError> {
     let (state, fence) = (state(reply)?, reply.number()?);
-    let (stored, status) = (reply.text()?, reply.text()?);
-    let (headers, body) = (reply.bytes()?, reply.bytes()?);
-    let left = reply.number::<i64>()?;
+    let (answered, left) = (reply.bytes()?, reply.number::<i64>()?);
     Ok(Found {
         state,
         fence,
-        kept: kept(&stored, &status, headers, body, &order.id, secrets),
+        kept: parts::kept(answered, &order.id, secrets),
         left: Duration::from_millis(left.max(0).unsigned_abs()),
     })
-}
-
-/// A response as it is written: the word for how it is stored, status, headers, body.
-pub(super) fn stored<'a>(
-    kept: &'a Kept,
-    order: &Order,
-    secrets: &Secrets,
-) -> (&'static str, Option<StatusCode>, Vec<u8>, Cow<'a, [u8]>) {
-    match kept {
-        Kept::Nothing => ("no", None, Vec::new(), Cow::default()),
-        Kept::TooLarge(status) => ("large", Some(*status), Vec::new(), Cow::default()),
-        Kept::Response(response) => match closed(&response.body, &order.id, secrets) {
-            Ok(body) => ("yes", Some(response.status), pack(&response.headers), body),
-            // What cannot be sealed is not stored in clear; the outcome is stored all the same, and
-            // duplicates are told that the response is not.
-            Err(error) => {
-                tracing::error!(order = %order.id, %error, "a response was not stored");
-                ("large", Some(response.status), Vec::new(), Cow::default())
-            }
-        },
-    }
-}
-
-/// A body as it is written: sealed to its order or event when there is a secret.
-pub(super) fn closed<'a>(
-    body: &'a Bytes,
-    id: &str,
-    secrets: &Secrets,
-) -> Result<Cow<'a, [u8]>, CannotSeal> {
-    Ok(if secrets.is_keyed() {
-        Cow::Owned([&[SEALED][..], &secrets.seal(id.as_bytes(), body)?].concat())
-    } else if body.first() == Some(&SEALED) || body.first() == Some(&CLEAR) {
-        // A body that begins like one of our marks is marked itself, so that none is mistaken.
-        Cow::Owned([&[CLEAR][..], body].concat())
-    } else {
-        Cow::Borrowed(body)
-    })
-}
-
-/// First byte of a sealed body. Neither mark can begin text, so most bodies in clear carry none.
-const SEALED: u8 = 0xfe;
-/// First byte of a body in clear that would otherwise begin like a mark.
-const CLEAR: u8 = 0xff;
-
-/// A response that cannot be read back counts as one that was not stored: it must not be replayed
-/// wrong, and the order must not run again.
-pub(super) fn kept(
-    stored: &str,
-    status: &str,
-    headers: Vec<u8>,
-    body: Vec<u8>,
-    id: &str,
-    secrets: &Secrets,
-) -> Kept {
-    let Ok(status) = StatusCode::from_bytes(status.as_bytes()) else {
-        return Kept::Nothing;
-    };
-    if stored != "yes" {
-        return Kept::TooLarge(status);
-    }
-    let body = match body.first() {
-        Some(&SEALED) => secrets.open(id.as_bytes(), &body[1..]).ok().map(Bytes::from),
-        Some(&CLEAR) => Some(Bytes::from(body).slice(1..)),
-        _ => Some(Bytes::from(body)),
-    };
-    match (unpack(&headers.into()), body) {
-        (Some(headers), Some(body)) => Kept::Response(StoredResponse { status, headers, body }),
-        _ => {
-            tracing::error!(order_id = id, "a stored response cannot be read back");
-            Kept::TooLarge(status)
-        }
-    }
 }
 
 fn read(
@@ -240,14 +163,7 @@ fn read(
     let kept = match state {
         // There may be one of the attempt before.
         State::InFlight => Kept::Nothing,
-        _ => kept(
-            &text("stored"),
-            &text("status"),
-            fields.get("headers").cloned().unwrap_or_default(),
-            fields.get("body").cloned().unwrap_or_default(),
-            id,
-            secrets,
-        ),
+        _ => parts::kept(fields.get("answered").cloned().unwrap_or_default(), id, secrets),
     };
     Ok(Some(Record {
         id: id.to_owned(),

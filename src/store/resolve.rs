@@ -3,7 +3,7 @@
 use super::error::StoreError;
 use super::orders::millis;
 use super::record::{self, Record, since_1970};
-use super::{Store, lifecycle, script};
+use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{AttemptId, Order};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
@@ -173,12 +173,11 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let cancelling = self.names.cancelling(order.partition);
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
-        let (stored, status, headers, body) = match word {
-            Word::Response(kept) => record::stored(kept, order, &self.config.secrets),
-            Word::Keep => ("keep", None, Vec::new(), Default::default()),
-            Word::IfTold => ("told", None, Vec::new(), Default::default()),
+        let answer = match word {
+            Word::Response(kept) => parts::answered(kept, order, &self.config.secrets),
+            Word::Keep => b"keep".into(),
+            Word::IfTold => b"told".into(),
         };
-        let status = status.as_ref().map_or("", |status| status.as_str());
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
         let (word, mut reply) = self
@@ -190,10 +189,7 @@ impl Store {
                     .arg(to.word())
                     .arg(words(&resolved_from(*to, word)))
                     .arg(millis(*keep))
-                    .arg(stored)
-                    .arg(status)
-                    .arg(&headers)
-                    .arg(&*body)
+                    .arg(&*answer)
                     .arg(self.names.settled_channel())
                     .arg(by.unwrap_or(&self.config.by))
                     .arg(why);

@@ -4,8 +4,34 @@ use super::error::StoreError;
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
 
-/// What every script begins with.
+/// What scripts have in common, in parts divided by empty lines; each uses only what stands above it.
 const COMMON: &str = include_str!("../../lua/common.lua");
+
+/// The parts of [`COMMON`] a script needs: Redis runs all of a script's text at each call, and a
+/// function that nobody calls takes its time all the same.
+fn parts_for(script: &str) -> String {
+    let mut text = script.to_owned();
+    for part in COMMON.trim_end().rsplit("\n\n") {
+        let declared = part.lines().filter_map(|line| line.strip_prefix("local "));
+        let mut names = declared.map(|line| line.strip_prefix("function ").unwrap_or(line));
+        if names.any(|line| mentions(&text, name_at_start_of(line))) {
+            text = format!("{part}\n\n{text}");
+        }
+    }
+    text
+}
+
+fn name_at_start_of(line: &str) -> &str {
+    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(line.len());
+    &line[..end]
+}
+
+/// Whether Lua code, its comments aside, speaks of a name.
+fn mentions(text: &str, name: &str) -> bool {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .any(|word| word == name)
+}
 
 /// One script and what its header promises.
 #[derive(Debug)]
@@ -18,9 +44,9 @@ pub struct Script {
 
 impl Script {
     fn new(name: &'static str, source: &str) -> Script {
-        // Redis wants the `#!lua` line first; the helpers go below it.
+        // Redis wants the `#!lua` line first.
         let (shebang, rest) = source.split_once('\n').unwrap_or((source, ""));
-        let text = format!("{shebang}\n{COMMON}{rest}");
+        let text = format!("{shebang}\n{}", parts_for(rest));
         let sha = redis::Script::new(&text).get_hash().to_owned();
         Script { name, text, sha }
     }

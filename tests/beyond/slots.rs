@@ -38,11 +38,12 @@ async fn no_script_crosses_slots() {
     // And by their names: the keys of a call share one hash tag.
     let client = redis::Client::open(url).unwrap();
     let mut connection = client.get_connection().unwrap();
-    type Entry = (u64, u64, u64, Vec<String>, String, String);
+    type Entry = (u64, u64, u64, Vec<Vec<u8>>, String, String);
     let mut entries = redis::cmd("SLOWLOG");
     let entries: Vec<Entry> = entries.arg("GET").arg(-1).query(&mut connection).unwrap();
     let mut calls = 0;
     for (_, _, _, words, _, _) in entries {
+        let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word)).collect();
         if !words[0].starts_with("EVAL") {
             continue;
         }

@@ -29,7 +29,7 @@ fn finds(guarantee: &str, play: &Play, patches: &[Patch]) {
 }
 
 /// Where a claim tells whether the order's state lets it begin.
-const MAY_BEGIN: &str = "if r[3] == attempt or not holds(grant_from, state) then";
+const MAY_BEGIN: &str = "if last == attempt or not holds(grant_from, state) then";
 
 #[test]
 fn a_lease_that_runs_out_lets_another_run_and_one_effect_breaks() {
@@ -39,14 +39,14 @@ fn a_lease_that_runs_out_lets_another_run_and_one_effect_breaks() {
         "if state == 'in_flight' and redis.call('EXISTS', lease) == 0 then
            grant_from = grant_from .. ',in_flight'
          end
-         if r[3] == attempt or not holds(grant_from, state) then",
+         if last == attempt or not holds(grant_from, state) then",
     );
     finds("one-effect", &play(&[Payer, Payer], LEASE), &[patch]);
 }
 
 #[test]
 fn a_lost_lease_makes_it_none_instead_of_unknown_and_one_effect_breaks() {
-    let patch = patch("lapse", "'state', 'unknown', 'updated'", "'state', 'none', 'updated'");
+    let patch = patch("lapse", "r.state, r.updated = 'unknown',", "r.state, r.updated = 'none',");
     finds("one-effect", &play(&[Payer, Payer], LEASE), &[patch]);
 }
 
@@ -56,7 +56,7 @@ fn an_unknown_order_runs_again_unasked_and_no_silent_rerun_breaks() {
         "claim",
         MAY_BEGIN,
         "if state == 'unknown' then grant_from = 'unknown' end
-         if r[3] == attempt or not holds(grant_from, state) then",
+         if last == attempt or not holds(grant_from, state) then",
     );
     let found = play(&[Payer, Payer], LOST);
     finds("no-silent-rerun", &found, &[patch]);
@@ -67,8 +67,8 @@ fn an_unknown_order_runs_again_unasked_and_no_silent_rerun_breaks() {
 fn a_cut_answer_is_taken_for_not_sent_and_one_effect_breaks() {
     let patch = patch(
         "settle",
-        "redis.call('HSET', record, 'state', to, 'settled', attempt",
-        "redis.call('HSET', record, 'state', to == 'unknown' and 'none' or to, 'settled', attempt",
+        "r.state, r.settled, r.updated, r.astray = to,",
+        "r.state, r.settled, r.updated, r.astray = to == 'unknown' and 'none' or to,",
     );
     finds("one-effect", &play(&[Payer, Payer], LOST), &[patch]);
 }
@@ -83,7 +83,8 @@ fn a_claim_whose_answer_was_lost_is_acted_upon_and_intent_first_breaks() {
 
 #[test]
 fn settling_without_the_fence_breaks_fenced_writes() {
-    let patch = patch("settle", "if r[2] ~= fence or r[3] ~= attempt then", "if false then");
+    let patch =
+        patch("settle", "if r.fence ~= fence or r.attempt ~= attempt then", "if false then");
     let retrying = Play { retry: true, ..play(&[Payer, Payer], LEASE) };
     finds("fenced-writes", &retrying, &[patch]);
 }
@@ -92,8 +93,8 @@ fn settling_without_the_fence_breaks_fenced_writes() {
 fn giving_back_what_another_holds_breaks_fenced_writes() {
     let patch = patch(
         "abandon",
-        "local state, mine = r[1] or 'none', r[2] == attempt",
-        "local state, mine = r[1] or 'none', true",
+        "local state, mine, waited = r.state or 'none', r.attempt == attempt, r.waited",
+        "local state, mine, waited = r.state or 'none', true, r.waited",
     );
     let both = Accidents { lease: 1, decline: 1, all: 2, ..NONE };
     finds("fenced-writes", &Play { retry: true, ..play(&[Payer, Payer], both) }, &[patch]);
@@ -103,8 +104,8 @@ fn giving_back_what_another_holds_breaks_fenced_writes() {
 fn giving_back_the_record_with_the_claim_breaks_fenced_writes() {
     let patch = patch(
         "abandon",
-        "redis.call('DEL', lease)\nif back == 'none' then",
-        "redis.call('DEL', lease)\nif back == 'none' then redis.call('DEL', record)",
+        "write(record, r, 'asked', cmsgpack.pack(a))",
+        "redis.call('DEL', record)",
     );
     finds("fenced-writes", &play(&[Payer, Payer], DECLINE), &[patch]);
 }
@@ -143,7 +144,7 @@ fn passes_over_tombstones() -> Patch {
         "claim",
         MAY_BEGIN,
         "if state == 'cancelled' then grant_from = 'cancelled' end
-         if r[3] == attempt or not holds(grant_from, state) then",
+         if last == attempt or not holds(grant_from, state) then",
     )
 }
 
@@ -163,8 +164,8 @@ fn a_cancel_that_is_not_confirmed_upstream_breaks_section_3() {
 /// The explorer found this one, and the next, in the product itself.
 #[test]
 fn a_late_query_ends_what_is_being_cancelled_and_section_3_breaks() {
-    let from = "if not holds(from, r[1]) then";
-    let patch = patch("resolve", from, "if not holds(from .. ',cancelling', r[1]) then");
+    let from = "if not holds(from, r.state) then";
+    let patch = patch("resolve", from, "if not holds(from .. ',cancelling', r.state) then");
     finds("section 3", &play(&[Payer, Canceller, Resolver], LEASE), &[patch]);
 }
 

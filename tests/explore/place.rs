@@ -47,7 +47,7 @@ pub fn brief(script: &str, reply: &Reply) -> String {
         ("look", "order") => {
             let mut fields = Vec::new();
             for pair in words[3..].chunks_exact(2) {
-                if ["state", "fence", "asks", "stored", "status", "body"].contains(&pair[0]) {
+                if ["state", "fence", "asks", "answered"].contains(&pair[0]) {
                     fields.push(format!("{}={}", pair[0], pair[1]));
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::wire::{self, Reply};
 use crate::support;
+use crate::support::record::WORDS;
 use onceward::model::order::State;
 use onceward::store::names::Names;
 use onceward::store::script;
@@ -52,15 +53,15 @@ pub struct Seen {
     pub callback_lease: String,
 }
 
-const SNAPSHOT: &str = "#!lua flags=no-writes
-local seen = {redis.call('GET', KEYS[2]) or '', redis.call('GET', KEYS[7]) or ''}
+const SNAPSHOT: &str =
+    "local seen = {redis.call('GET', KEYS[2]) or '', redis.call('GET', KEYS[7]) or ''}
 for i = 3, 5 do
   seen[i] = redis.call('ZSCORE', KEYS[i], ARGV[1]) and 'yes' or 'no'
 end
-local record = redis.call('HGETALL', KEYS[1])
+local record = fields()
 seen[6] = tostring(#record)
-for _, key in ipairs({KEYS[1], KEYS[6]}) do
-  for _, text in ipairs(redis.call('HGETALL', key)) do seen[#seen + 1] = text end
+for _, fields in ipairs({record, redis.call('HGETALL', KEYS[6])}) do
+  for _, text in ipairs(fields) do seen[#seen + 1] = text end
 end
 return seen";
 
@@ -75,7 +76,9 @@ impl Redis {
         let scripts = HashMap::new();
         let (_server, _folder) = (server, folder);
         let mut redis = Redis { stream, scripts, snapshot: String::new(), _server, _folder };
-        redis.snapshot = redis.load(SNAPSHOT);
+        let fields = format!("local function fields() {WORDS}\nend");
+        let snapshot = format!("#!lua flags=no-writes\n{fields}\n{SNAPSHOT}");
+        redis.snapshot = redis.load(&snapshot);
         for patch in patches {
             assert!(script::all().iter().any(|s| s.name == patch.script), "{patch:?}");
         }
@@ -203,8 +206,10 @@ impl Seen {
         self.record.get(name).map_or("", String::as_str)
     }
 
-    /// The stored response, where there is one.
+    /// The stored response's status and body, where there is one.
     pub fn response(&self) -> Option<(&str, &str)> {
-        (self.field("stored") == "yes").then(|| (self.field("status"), self.field("body")))
+        let (head, all) = self.field("answered").strip_prefix("yes ")?.split_once('\n')?;
+        let (status, headers) = head.split_once(' ')?;
+        Some((status, &all[headers.parse().expect("a length")..]))
     }
 }

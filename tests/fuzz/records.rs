@@ -40,7 +40,8 @@ fn seals() {
     });
 }
 
-/// Fields of an order's hash, a name and a value a line. Whatever stands there, the order is read
+/// Fields of an order's hash, in the format of today and the one before, a name and a value a line.
+/// Whatever stands there, the order is read
 /// or is none, its document can be written, and nothing but what was sealed to it is opened.
 #[test]
 fn stored_records() {
@@ -52,8 +53,14 @@ fn stored_records() {
     let store = store(&redis, |config| config.secrets = secrets);
     let client = redis::Client::open(redis.url()).unwrap();
     let mut connection = runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
-    let words: [&[u8]; 24] = [
+    let words: [&[u8]; 30] = [
         b"state",
+        b"stands",
+        b"\x82\xa1v\xa12\xa5state\xa9succeeded",
+        b"\x81\xa1v\xa13",
+        b"asked",
+        b"answered",
+        b"yes 200 0\x01{}",
         b"succeeded",
         b"in_flight",
         b"unknown",

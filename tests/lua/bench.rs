@@ -412,7 +412,7 @@ impl Bench {
 
     /// What the record says in one field; empty where it has none.
     pub fn field(&self, name: &str) -> String {
-        self.redis.command(&["HGET", &self.record(), name])
+        self.redis.record_word(&self.record(), name)
     }
 
     /// How long a key is kept yet, in ms; negative when it is not there.

@@ -77,7 +77,7 @@ async fn a_queued_order_is_cancelled_at_once() {
     let bench = Bench::new();
     bench.claim("A").await;
     bench.abandon("A").await;
-    bench.redis.command(&["HSET", &bench.record(), "state", "queued", "caller", CALLER]);
+    bench.redis.change_record(&bench.record(), &["state", "queued"]);
     assert_eq!(bench.cancel(ME, false).await, Cancel::Cancelled);
     assert_eq!(found(bench.claim("B").await).0, Cancelled);
 }

@@ -8,7 +8,7 @@ use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
 
 /// As if somebody had brought the order there.
 fn stands(bench: &Bench, state: State) {
-    bench.redis.command(&["HSET", &bench.record(), "state", state.word()]);
+    bench.redis.change_record(&bench.record(), &["state", state.word()]);
 }
 
 #[tokio::test]

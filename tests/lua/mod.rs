@@ -7,6 +7,7 @@ mod cancel;
 mod claim;
 mod conclude;
 mod drift;
+mod format;
 pub mod header;
 mod lease;
 mod lifecycle;

@@ -8,6 +8,7 @@ pub mod cutter;
 pub mod dice;
 pub mod faults;
 pub mod openmetrics;
+pub mod record;
 pub mod redis;
 pub mod sandbox;
 pub mod sentinels;

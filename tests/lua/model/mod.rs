@@ -10,6 +10,7 @@ mod machine;
 
 use super::bench::{self, order, step};
 use crate::support::PATIENCE;
+use crate::support::record::WORDS;
 use crate::support::redis::Redis;
 use event::{ATTEMPTS, Call, Dice, Reply, Speaker, TURNS, draw};
 use life::{Life, MOVES};
@@ -25,7 +26,7 @@ use onceward::store::resolve::{Adopt, AdoptAsk, Resolution, Resolve, Word};
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -361,7 +362,7 @@ impl<'a> Run<'a> {
     async fn see(&mut self) -> Seen {
         let (names, order) = (self.store.names(), &self.order);
         let mut pipe = redis::pipe();
-        pipe.cmd("HGET").arg(names.record(order)).arg("state");
+        pipe.cmd("EVAL").arg(WORDS).arg(1).arg(names.record(order));
         pipe.cmd("GET").arg(names.lease(order));
         pipe.cmd("ZSCORE").arg(names.due(order.partition)).arg(&*order.id);
         pipe.cmd("ZSCORE").arg(names.unknown(order.partition)).arg(&*order.id);
@@ -369,11 +370,12 @@ impl<'a> Run<'a> {
         let lifecycle = names.lifecycle(order).unwrap();
         pipe.cmd("HMGET").arg(lifecycle).arg(&["state", "mover", "until"]);
         type Life = (Option<String>, Option<String>, Option<f64>);
-        type Row = (Option<String>, Option<String>, Option<f64>, Option<f64>, Option<f64>, Life);
+        type Fields = HashMap<String, String>;
+        type Row = (Fields, Option<String>, Option<f64>, Option<f64>, Option<f64>, Life);
         let row: Row = pipe.query_async(&mut self.redis).await.unwrap();
-        let (state, lease, due, unknown, cancelling, (stands, mover, until)) = row;
+        let (fields, lease, due, unknown, cancelling, (stands, mover, until)) = row;
         let lifecycle = (stands, mover.filter(|_| until.is_some_and(|until| until > soon())));
-        let state = state.map(|word| State::from_word(&word).unwrap());
+        let state = fields.get("state").map(|word| State::from_word(word).unwrap());
         let record = self.store.look(order).await.unwrap();
         Seen { record, state, lease, due, unknown, cancelling, lifecycle }
     }

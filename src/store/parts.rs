@@ -1,0 +1,155 @@
+//! The parts of a record that the sidecar writes: what was asked, packed the way scripts open it
+//! (MessagePack), and what was answered, which no script looks into.
+
+use super::lifecycle;
+use super::orders::millis;
+use crate::model::identity::Order;
+use crate::model::response::{Kept, StoredResponse, pack, unpack};
+use crate::model::seal::{CannotSeal, Secrets};
+use bytes::Bytes;
+use hyper::StatusCode;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// What was asked and by whom; `ask` is how long after its outcome became unknown the order is first
+/// asked about, where it can be. Of the digests, one per secret, the writing one is kept.
+pub(super) fn asked(
+    order: &Order,
+    fingerprints: &str,
+    callers: &str,
+    ask: Option<Duration>,
+) -> Vec<u8> {
+    let first = |all: &str| all.find(',').unwrap_or(all.len());
+    let ask = ask.map_or(String::new(), |ask| millis(ask).to_string());
+    let step = lifecycle::step(order);
+    let words: [(&str, &str); 7] = [
+        ("route", &order.route),
+        ("key", order.key.as_str()),
+        ("scope", &order.scope),
+        ("fingerprint", &fingerprints[..first(fingerprints)]),
+        ("caller", &callers[..first(callers)]),
+        ("ask", &ask),
+        ("move", &step),
+    ];
+    let mut packed = Vec::with_capacity(256);
+    // A map of so many pairs; what is empty is left out.
+    packed.push(0x80 | words.iter().filter(|(_, word)| !word.is_empty()).count() as u8);
+    for (name, word) in words.into_iter().filter(|(_, word)| !word.is_empty()) {
+        pack_text(&mut packed, name);
+        pack_text(&mut packed, word);
+    }
+    packed
+}
+
+fn pack_text(packed: &mut Vec<u8>, text: &str) {
+    match text.len() {
+        length @ 0..32 => packed.push(0xa0 | length as u8),
+        length @ 32..256 => packed.extend([0xd9, length as u8]),
+        length => {
+            packed.push(0xdb);
+            packed.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        }
+    }
+    packed.extend_from_slice(text.as_bytes());
+}
+
+/// There is no answer: the order ended without one.
+const NO_ANSWER: &[u8] = b"no";
+
+/// A response as it is kept: `no`; `large 200`, one that was too large; or `yes 200 57`, a line feed,
+/// so many bytes of headers, and the body.
+pub(super) fn answered(kept: &Kept, order: &Order, secrets: &Secrets) -> Cow<'static, [u8]> {
+    let response = match kept {
+        Kept::Nothing => return NO_ANSWER.into(),
+        Kept::TooLarge(status) => return too_large(*status),
+        Kept::Response(response) => response,
+    };
+    match closed(&response.body, &order.id, secrets) {
+        Ok(body) => {
+            let headers = pack(&response.headers);
+            let mut all = Vec::with_capacity(16 + headers.len() + body.len());
+            all.extend_from_slice(b"yes ");
+            all.extend_from_slice(response.status.as_str().as_bytes());
+            all.push(b' ');
+            all.extend_from_slice(headers.len().to_string().as_bytes());
+            all.push(b'\n');
+            all.extend_from_slice(&headers);
+            all.extend_from_slice(&body);
+            all.into()
+        }
+        // What cannot be sealed is not stored in clear; the outcome is stored all the same, and
+        // duplicates are told that the response is not.
+        Err(error) => {
+            tracing::error!(order = %order.id, %error, "a response was not stored");
+            too_large(response.status)
+        }
+    }
+}
+
+fn too_large(status: StatusCode) -> Cow<'static, [u8]> {
+    format!("large {}", status.as_str()).into_bytes().into()
+}
+
+/// The same the other way round. A response that cannot be read back counts as one that was not
+/// stored: it must not be replayed wrong, and the order must not run again.
+pub(super) fn kept(answered: Vec<u8>, id: &str, secrets: &Secrets) -> Kept {
+    let answered = Bytes::from(answered);
+    let end = answered.iter().position(|byte| *byte == b'\n').unwrap_or(answered.len());
+    let mut words = answered[..end].split(|byte| *byte == b' ');
+    let mut next = || words.next().and_then(|word| std::str::from_utf8(word).ok());
+    let (word, status) = (next(), next().and_then(|status| status.parse().ok()));
+    let Some(status) = status.and_then(|status: u16| StatusCode::from_u16(status).ok()) else {
+        return Kept::Nothing;
+    };
+    let length: Option<usize> = next().and_then(|length| length.parse().ok());
+    match (word, length) {
+        (Some("yes"), Some(length)) if length < answered.len() - end => {
+            let headers = answered.slice(end + 1..=end + length);
+            opened(status, &headers, answered.slice(end + 1 + length..), id, secrets)
+        }
+        _ => Kept::TooLarge(status),
+    }
+}
+
+/// A response of headers and body as they are stored.
+pub(super) fn opened(
+    status: StatusCode,
+    headers: &Bytes,
+    body: Bytes,
+    id: &str,
+    secrets: &Secrets,
+) -> Kept {
+    let body = match body.first() {
+        Some(&SEALED) => secrets.open(id.as_bytes(), &body[1..]).ok().map(Bytes::from),
+        Some(&CLEAR) => Some(body.slice(1..)),
+        _ => Some(body),
+    };
+    match (unpack(headers), body) {
+        (Some(headers), Some(body)) => Kept::Response(StoredResponse { status, headers, body }),
+        _ => {
+            tracing::error!(order_id = id, "a stored response cannot be read back");
+            Kept::TooLarge(status)
+        }
+    }
+}
+
+/// A body as it is written: sealed to its order or event when there is a secret.
+pub(super) fn closed<'a>(
+    body: &'a Bytes,
+    id: &str,
+    secrets: &Secrets,
+) -> Result<Cow<'a, [u8]>, CannotSeal> {
+    Ok(if secrets.is_keyed() {
+        Cow::Owned([&[SEALED][..], &secrets.seal(id.as_bytes(), body)?].concat())
+    } else if body.first() == Some(&SEALED) || body.first() == Some(&CLEAR) {
+        // A body that begins like one of our marks is marked itself, so that none is mistaken.
+        Cow::Owned([&[CLEAR][..], body].concat())
+    } else {
+        Cow::Borrowed(body)
+    })
+}
+
+/// First byte of a sealed body. Neither mark can begin text, so most bodies in clear carry none.
+const SEALED: u8 = 0xfe;
+/// First byte of a body in clear that would otherwise begin like a mark.
+const CLEAR: u8 = 0xff;

@@ -1,0 +1,126 @@
+//! Records of earlier releases are read and go on; of a later one nothing is guessed.
+
+use super::bench::{Bench, CALLER, FINAL, KEEP, PAYLOAD, answer, found, granted};
+use onceward::model::order::State::{self, *};
+use onceward::model::response::Kept;
+use onceward::store::StoreError;
+use onceward::store::orders::{Claim, Lapse, Settle};
+use std::time::Duration;
+
+/// How much longer a record of format 1 is kept here.
+const LEFT: Duration = Duration::from_secs(5000);
+
+impl Bench {
+    /// As release 0.1.0 left the first attempt of an order, in format 1: a word a field.
+    fn of_format_1(&self, state: State, more: &[&str]) {
+        let (name, attempt) = (self.record(), self.attempt("A"));
+        let words = [
+            &["HSET", &name, "v", "1", "state", state.word(), "fence", "1"][..],
+            &["attempt", attempt.as_str(), "attempts", "1", "from", "none", "token", ""],
+            &["fingerprint", PAYLOAD, "caller", CALLER, "route", "pay", "key", "2024-0001"],
+            &["scope", "tenant", "created", "1700000000000", "updated", "1700000000001"],
+            &["ask", "40000", "asks", "0", "history", "1700000000000 none in_flight r claimed\n"],
+            more,
+        ];
+        self.redis.command(&words.concat());
+        let keep = LEFT.as_millis().to_string();
+        self.redis.command(&["PEXPIRE", &self.record(), &keep]);
+    }
+
+    /// It reads as it did, and is written in today's format.
+    async fn assert_of_today(&self, state: State, kept: &Kept) {
+        let names = self.redis.command(&["HKEYS", &self.record()]);
+        assert!(
+            names.lines().all(|name| ["stands", "asked", "answered"].contains(&name)),
+            "{names}"
+        );
+        let record = self.look().await;
+        assert_eq!((record.state, &record.kept), (state, kept));
+        assert_eq!((&*record.route, &*record.key, &*record.scope), ("pay", "2024-0001", "tenant"));
+        assert_eq!((record.fence, record.attempts, &*record.caller), (1, 1, CALLER));
+        assert_eq!(record.history[0].why, "claimed");
+    }
+}
+
+const RESPONSE: [&str; 10] = [
+    "settled",
+    "A",
+    "stored",
+    "yes",
+    "status",
+    "200",
+    "headers",
+    "x-channel: alipay\r\n",
+    "body",
+    "paid",
+];
+
+#[tokio::test]
+async fn a_final_record_of_format_1_is_replayed_as_it_is() {
+    for (more, kept) in [
+        (&RESPONSE[..], answer(200, b"paid")),
+        (
+            &["stored", "large", "status", "200", "headers", "", "body", ""],
+            Kept::TooLarge(200.try_into().unwrap()),
+        ),
+        (&["stored", "no", "status", "", "headers", "", "body", ""], Kept::Nothing),
+    ] {
+        let bench = Bench::new();
+        bench.of_format_1(Succeeded, more);
+        assert_eq!(found(bench.claim("B").await), (Succeeded, kept.clone()));
+        let other = bench.ask("B").payload("other");
+        assert_eq!(other.claim().await, Claim::Mismatch(Succeeded));
+        assert_eq!(bench.look().await.kept, kept);
+        assert_eq!(bench.look().await.history.len(), 1);
+        bench.assert_kept(&bench.record(), LEFT);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_began_in_format_1_is_settled() {
+    let bench = Bench::new();
+    bench.of_format_1(InFlight, &[]);
+    let owner = format!("{}:1", bench.attempt("A").as_str());
+    bench.redis.command(&["SET", &bench.lease(), &owner, "PX", "30000"]);
+    // A duplicate's wish to be told is the first write; nothing else changes.
+    assert_eq!(found(bench.claim("B").await), (InFlight, Kept::Nothing));
+    bench.assert_of_today(InFlight, &Kept::Nothing).await;
+    bench.assert_kept(&bench.record(), LEFT);
+    assert_eq!(bench.settle_with("A", 1, Succeeded, &answer(200, b"paid")).await, Settle::Settled);
+    bench.assert_of_today(Succeeded, &answer(200, b"paid")).await;
+    bench.assert_kept(&bench.record(), FINAL);
+}
+
+#[tokio::test]
+async fn an_order_of_format_1_whose_holder_died_is_unknown_and_is_not_run_again() {
+    let bench = Bench::new();
+    bench.of_format_1(InFlight, &[]);
+    assert_eq!(bench.claim("B").await, Claim::Lapsed { fence: 1 });
+    assert_eq!(bench.lapse(Some(1)).await, Lapse::Lapsed(1));
+    bench.assert_of_today(Unknown, &Kept::Nothing).await;
+    assert_eq!(bench.indexed(&bench.due()), [&*bench.order.id]);
+    assert_eq!(found(bench.claim("B").await), (Unknown, Kept::Nothing));
+}
+
+#[tokio::test]
+async fn an_order_of_format_1_that_may_run_again_does_under_a_higher_fence() {
+    let bench = Bench::new();
+    bench.of_format_1(State::None, &["void", bench.attempt("A").as_str()]);
+    assert_eq!(bench.claim("A").await, Claim::Voided);
+    assert_eq!(bench.claim("B").await, granted(2, None));
+    bench.assert_kept(&bench.record(), KEEP);
+}
+
+#[tokio::test]
+async fn a_record_of_a_later_release_is_not_guessed_at_and_not_touched() {
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.settle("A", 1, Succeeded).await;
+    bench.redis.change_record(&bench.record(), &["v", "3"]);
+    let writes = bench.writes();
+    let refused = bench.ask("B").try_claim().await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Declined(word) if word == "FORMAT"), "{refused}");
+    assert!(bench.try_settle("A", 1, Failed, &Kept::Nothing).await.is_err());
+    assert!(bench.store.look(&bench.order).await.is_err());
+    assert_eq!(bench.writes(), writes);
+}
