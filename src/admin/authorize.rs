@@ -67,7 +67,7 @@ impl Admin {
     /// Who asks, if they may ask this.
     pub(super) fn authorize<B>(&self, request: &Request<B>) -> Result<Asker, Problem> {
         let peer = request.extensions().get::<Connection>();
-        let from = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip.to_canonical());
+        let from = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
         let role = match &self.config.admin_token {
             Some(token) => self.role(request, token)?,
             None => nearby::check(request, from).map(|()| Role::Operator)?,

@@ -5,15 +5,19 @@
 use super::callback::Named;
 use super::{Guard, Payment};
 use crate::model::outcome::{Meaning, of_attempt};
-use crate::model::response::is_hop_by_hop;
+use crate::model::response::strip;
 use crate::payload::{Payload, PayloadError};
 use crate::upstream::{Leg, Reuse, SendError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// What upstream is told of an order, so that it can deduplicate as well.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const FENCE: HeaderName = HeaderName::from_static("onceward-fence");
 
 /// What came of sending a request.
 pub(super) enum Outcome {
@@ -178,10 +182,10 @@ fn request(payment: &Payment, fence: Option<u64>) -> Request<Payload> {
     let mut headers = payment.head.headers.clone();
     // A key is visible ASCII and a number is digits: both are always header values.
     if let Ok(key) = HeaderValue::from_str(payment.order.key.as_str()) {
-        headers.insert("idempotency-key", key);
+        headers.insert(KEY, key);
     }
     if let Some(fence) = fence {
-        headers.insert("onceward-fence", HeaderValue::from(fence));
+        headers.insert(FENCE, HeaderValue::from(fence));
     }
     *request.headers_mut() = headers;
     request
@@ -189,14 +193,7 @@ fn request(payment: &Payment, fence: Option<u64>) -> Request<Payload> {
 
 /// Takes off an answer what belongs to the connection, and what only Onceward says.
 pub(crate) fn end_to_end(headers: &mut HeaderMap) {
-    let gone: Vec<_> = headers
-        .keys()
-        .filter(|name| is_hop_by_hop(headers, name) || name.as_str().starts_with("onceward-"))
-        .cloned()
-        .collect();
-    for name in gone {
-        headers.remove(name);
-    }
+    strip(headers, |name| name.as_str().starts_with("onceward-"));
 }
 
 /// A failed exchange in a few words, for the order's history.

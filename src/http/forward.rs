@@ -2,7 +2,7 @@
 //! less what only Onceward may say, plus where it came from.
 
 use super::{Config, Peer};
-use crate::model::response::is_hop_by_hop;
+use crate::model::response::strip;
 use hyper::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Uri, Version, header};
@@ -15,20 +15,9 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Rewrites a head for upstream. `upgrade` keeps the wish to change protocols.
 pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool) {
     let wish = head.headers.get(UPGRADE).filter(|_| upgrade).cloned();
-    let gone: Vec<_> = head
-        .headers
-        .keys()
-        .filter(|name| {
-            is_own(name.as_str(), config)
-                || poses(name.as_str(), config)
-                || **name == EXPECT
-                || is_hop_by_hop(&head.headers, name)
-        })
-        .cloned()
-        .collect();
-    for name in gone {
-        head.headers.remove(name);
-    }
+    strip(&mut head.headers, |name| {
+        is_own(name.as_str(), config) || poses(name.as_str(), config) || *name == EXPECT
+    });
     if let Some(wish) = wish {
         head.headers.insert(UPGRADE, wish);
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -49,13 +38,13 @@ pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool)
 
 /// Whether a header is one that only Onceward may send.
 fn is_own(name: &str, config: &Config) -> bool {
-    name.starts_with("onceward-") || name == config.replay_header
+    name.starts_with("onceward-") || name == config.replay_header.as_str()
 }
 
 /// Whether a header would be taken for one that we write, by whoever makes no difference between
 /// `_` and `-` in names, as CGI and its heirs do.
 fn poses(name: &str, config: &Config) -> bool {
-    if !name.contains('_') {
+    if !name.as_bytes().contains(&b'_') {
         return false;
     }
     let hyphens = name.replace('_', "-");
@@ -89,12 +78,12 @@ pub(super) fn announces_trailers(headers: &HeaderMap) -> bool {
 
 fn forwarded(head: &mut Parts) {
     if let Some(peer) = head.extensions.get::<Peer>() {
-        let ip = peer.ip.to_string();
-        let before = head.headers.get_all(&FORWARDED_FOR).iter();
-        let mut all: Vec<&str> = before.filter_map(|value| value.to_str().ok()).collect();
-        all.push(&ip);
-        if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {
-            head.headers.insert(FORWARDED_FOR, all);
+        let through = match head.headers.contains_key(&FORWARDED_FOR) {
+            false => Some(peer.address().clone()),
+            true => behind(&head.headers, peer),
+        };
+        if let Some(through) = through {
+            head.headers.insert(FORWARDED_FOR, through);
         }
     }
     if !head.headers.contains_key(&FORWARDED_PROTO) {
@@ -105,4 +94,12 @@ fn forwarded(head: &mut Parts) {
     {
         head.headers.insert(FORWARDED_HOST, host);
     }
+}
+
+/// The addresses a request came through, the caller's last.
+fn behind(headers: &HeaderMap, peer: &Peer) -> Option<HeaderValue> {
+    let before = headers.get_all(&FORWARDED_FOR).iter();
+    let all: Vec<_> =
+        before.chain([peer.address()]).filter_map(|value| value.to_str().ok()).collect();
+    HeaderValue::try_from(all.join(", ")).ok()
 }

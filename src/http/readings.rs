@@ -9,6 +9,9 @@ use std::borrow::Cow;
 
 /// Other readings of a path as it came; none for a plain one.
 pub(super) fn others(path: &str) -> Vec<String> {
+    if !path.starts_with("//") && !path.contains(['%', '\\']) {
+        return Vec::new();
+    }
     let slashed = slashes(path);
     let hostless = path
         .replace('\\', "/")

@@ -5,11 +5,14 @@ use super::{Answering, Peer};
 use crate::answer::problem::{Name, Problem};
 use crate::payload::Payload;
 use hyper::body::Incoming;
-use hyper::header::{HOST, TRANSFER_ENCODING};
+use hyper::header::{HOST, HeaderName, TRANSFER_ENCODING};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, Version};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
+
+const UNDERSCORED_LENGTH: HeaderName = HeaderName::from_static("content_length");
+const UNDERSCORED_ENCODING: HeaderName = HeaderName::from_static("transfer_encoding");
 
 /// Makes [`Screen`].
 #[derive(Clone, Copy)]
@@ -31,8 +34,12 @@ impl<S> Layer<S> for ScreenLayer {
 
 impl<S> Service<Request<Incoming>> for Screen<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Problem>,
-    S::Future: Send + 'static,
+    S: Service<
+            Request<Incoming>,
+            Response = Response<Payload>,
+            Error = Problem,
+            Future = Answering<Response<Payload>, Problem>,
+        >,
 {
     type Response = Response<Payload>;
     type Error = Problem;
@@ -44,7 +51,7 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         match check(&request) {
-            Ok(()) => Box::pin(self.inner.call(request)),
+            Ok(()) => self.inner.call(request),
             Err(why) => {
                 let problem = Problem::new(Name::BadRequest, why).closing();
                 Box::pin(std::future::ready(Err(problem)))
@@ -91,7 +98,7 @@ fn check_framing(request: &Request<Incoming>) -> Result<(), &'static str> {
         return Err("The request's length or its lines could be read in two ways.");
     }
     // What stands behind CGI and its heirs reads these as the headers with hyphens.
-    if headers.contains_key("content_length") || headers.contains_key("transfer_encoding") {
+    if headers.contains_key(UNDERSCORED_LENGTH) || headers.contains_key(UNDERSCORED_ENCODING) {
         return Err("A length is told in a header of that name, spelled with a hyphen.");
     }
     Ok(())

@@ -4,22 +4,6 @@ use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{StatusCode, header};
 
-/// Headers that belong to one connection, never to a message (RFC 9110, section 7.6.1).
-pub const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Parts of names that mark a header as somebody's credential.
-const SECRETIVE: [&str; 9] =
-    ["auth", "cookie", "token", "secret", "api-key", "apikey", "passw", "credential", "session"];
-
 /// A response worth keeping.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredResponse {
@@ -45,9 +29,10 @@ pub enum Kept {
 /// The headers of a response that may be stored: not those of one connection, not `Date`, nothing
 /// that authenticates anybody, and not the length, which the body tells.
 pub fn keepable(headers: &HeaderMap) -> HeaderMap {
+    let is_hop_by_hop = hop_by_hop(headers);
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
-        if !is_hop_by_hop(headers, name) && !is_volatile(name) {
+        if !is_hop_by_hop(name) && !is_volatile(name) {
             kept.append(name.clone(), value.clone());
         }
     }
@@ -55,16 +40,51 @@ pub fn keepable(headers: &HeaderMap) -> HeaderMap {
 }
 
 fn is_volatile(name: &HeaderName) -> bool {
-    name == header::DATE
-        || name == header::CONTENT_LENGTH
-        || SECRETIVE.iter().any(|part| name.as_str().contains(part))
+    matches!(name.as_str(), "date" | "content-length") || is_secretive(name.as_str())
 }
 
-/// Whether a header belongs to the connection: listed by the standard, or named by `Connection`.
-pub fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
-        || headers.contains_key(header::CONNECTION)
-            && headers.get_all(header::CONNECTION).iter().any(|value| names(value, name))
+/// Whether some part of a name marks the header as somebody's credential.
+fn is_secretive(name: &str) -> bool {
+    let begins = |rest: &[u8]| match rest[0] {
+        b'a' => [&b"auth"[..], b"api-key", b"apikey"].iter().any(|part| rest.starts_with(part)),
+        b'c' => rest.starts_with(b"cookie") || rest.starts_with(b"credential"),
+        b'p' => rest.starts_with(b"passw"),
+        b's' => rest.starts_with(b"secret") || rest.starts_with(b"session"),
+        b't' => rest.starts_with(b"token"),
+        _ => false,
+    };
+    (0..name.len()).any(|at| begins(&name.as_bytes()[at..]))
+}
+
+/// Which headers of a message belong to its connection: those listed by the standard (RFC 9110,
+/// section 7.6.1), and those that its `Connection` names.
+fn hop_by_hop(headers: &HeaderMap) -> impl Fn(&HeaderName) -> bool {
+    // Looked up once: few messages have one, and all their headers are asked about.
+    let lines = headers.get_all(header::CONNECTION);
+    move |name| {
+        matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+        ) || lines.iter().any(|line| names(line, name))
+    }
+}
+
+/// Takes off a message what belongs to its connection, and what is `gone` besides.
+pub fn strip(headers: &mut HeaderMap, gone: impl Fn(&HeaderName) -> bool) {
+    let is_hop_by_hop = hop_by_hop(headers);
+    let gone = |name: &&HeaderName| is_hop_by_hop(name) || gone(name);
+    let names: Vec<_> = headers.keys().filter(gone).cloned().collect();
+    drop(is_hop_by_hop);
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// Whether a comma-separated header value names a header.
@@ -127,14 +147,23 @@ mod tests {
             ("www-authenticate", "Basic"),
             ("authorization", "Bearer x"),
             ("x-auth-token", "x"),
+            ("my-api-key", "x"),
+            ("apikey", "x"),
+            ("x-passwd", "x"),
+            ("client-secret-id", "x"),
+            ("x-session", "x"),
+            ("credentials", "x"),
             ("connection", "keep-alive, X-Hop"),
             ("x-hop", "1"),
             ("transfer-encoding", "chunked"),
             ("content-length", "3"),
             ("location", "/orders/1"),
+            ("x-ap", "a cas tok"),
         ]);
         let kept = keepable(&all);
-        assert_eq!(kept, headers(&[("content-type", "text/plain"), ("location", "/orders/1")]));
+        let plain =
+            [("content-type", "text/plain"), ("location", "/orders/1"), ("x-ap", "a cas tok")];
+        assert_eq!(kept, headers(&plain));
     }
 
     #[test]

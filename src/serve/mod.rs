@@ -7,6 +7,7 @@ mod socket;
 
 use framing::Doubt;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -44,24 +45,40 @@ pub struct Config {
 /// What is known of the connection a request came on.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The caller's address.
-    pub ip: IpAddr,
     /// Which of its requests this is, from 1.
     request: u64,
+    shared: Arc<Shared>,
+}
+
+/// What all requests of a connection share.
+#[derive(Debug)]
+struct Shared {
+    ip: IpAddr,
+    address: HeaderValue,
     doubt: Doubt,
     reset: Arc<AtomicBool>,
 }
 
 impl Connection {
+    /// The caller's address.
+    pub fn ip(&self) -> IpAddr {
+        self.shared.ip
+    }
+
+    /// The caller's address as a header tells it.
+    pub fn address(&self) -> &HeaderValue {
+        &self.shared.address
+    }
+
     /// Whether the request's framing, or that of one before it, could be read in two ways: its
     /// length told twice or oddly, or lines that end in a bare line feed.
     pub fn is_in_doubt(&self) -> bool {
-        self.doubt.about(self.request)
+        self.shared.doubt.about(self.request)
     }
 
     /// Has the connection reset when it ends, as by a peer that died.
     pub fn reset(&self) {
-        self.reset.store(true, Ordering::Relaxed);
+        self.shared.reset.store(true, Ordering::Relaxed);
     }
 }
 
@@ -116,15 +133,16 @@ where
     let doubt = Doubt::default();
     let reset = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Socket::new(stream, doubt.clone(), reset.clone()));
+    // Digits, dots and colons are always a header's value.
+    let Ok(address) = HeaderValue::try_from(ip.to_string()) else {
+        return;
+    };
+    let shared = Arc::new(Shared { ip, address, doubt, reset });
     let requests = Cell::new(0);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         requests.set(requests.get() + 1);
-        request.extensions_mut().insert(Connection {
-            ip,
-            request: requests.get(),
-            doubt: doubt.clone(),
-            reset: reset.clone(),
-        });
+        let connection = Connection { request: requests.get(), shared: shared.clone() };
+        request.extensions_mut().insert(connection);
         service.clone().call(request)
     });
     let serving = http1::Builder::new()
