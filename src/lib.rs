@@ -33,3 +33,8 @@ pub mod store;
 pub mod telemetry;
 pub mod upstream;
 pub mod worker;
+
+/// Changes to a text, as a hostile or broken sender makes them: what `tests/fuzz` uses as well.
+#[cfg(test)]
+#[path = "../tests/fuzz/mutate.rs"]
+mod mutate;

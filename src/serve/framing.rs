@@ -220,13 +220,9 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "../../tests/fuzz/mutate.rs"]
-mod mutate;
-
-#[cfg(test)]
 mod tests {
-    use super::mutate;
     use super::*;
+    use crate::mutate;
 
     /// The first request in doubt after these bytes, however they are cut into pieces; 0 for none.
     fn check(bytes: &str, expect: u64) {

@@ -5,12 +5,15 @@
 
 mod cluster;
 mod confirm;
+mod connection;
 mod letter;
 mod map;
 mod node;
 mod place;
+mod reply;
 mod sentinel;
 mod slots;
+mod wire;
 
 pub use confirm::Confirm;
 pub use place::{Mode, Place, Source};

@@ -5,11 +5,11 @@
 //! whether a command was sent at all. It never sends a command twice.
 
 use super::confirm::{Confirm, Confirming};
+use super::connection::Connection;
 use super::letter::Letter;
 use super::place::{Address, Place};
 use crate::store::error::StoreError;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, RedisError, Value};
+use redis::{Client, ConnectionInfo, Pipeline, RedisError, Value};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub(super) struct Node {
 
 #[derive(Default)]
 struct Slot {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Counts connections, so that a late failure of an old one does not drop its successor.
     generation: u64,
     silent: u32,
@@ -76,7 +76,7 @@ impl Node {
 
     async fn send(&self, letter: &Letter<'_>) -> Result<Value, StoreError> {
         let (mut connection, generation) = self.connected(letter.deadline).await?;
-        match tokio::time::timeout_at(letter.deadline, letter.put(&mut connection)).await {
+        match tokio::time::timeout_at(letter.deadline, connection.put(letter)).await {
             Ok(Ok(value)) => {
                 self.heard(generation, &value);
                 Ok(value)
@@ -93,9 +93,7 @@ impl Node {
         deadline: tokio::time::Instant,
     ) -> Result<Vec<Value>, StoreError> {
         let (mut connection, generation) = self.connected(deadline).await?;
-        let count = questions.len();
-        let asked = connection.send_packed_commands(questions, 0, count);
-        match tokio::time::timeout_at(deadline, asked).await {
+        match tokio::time::timeout_at(deadline, connection.ask(questions)).await {
             Ok(Ok(values)) => {
                 values.iter().for_each(|value| self.heard(generation, value));
                 Ok(values)
@@ -154,7 +152,7 @@ impl Node {
     async fn connected(
         &self,
         deadline: tokio::time::Instant,
-    ) -> Result<(MultiplexedConnection, u64), StoreError> {
+    ) -> Result<(Connection, u64), StoreError> {
         match self.standing() {
             Some(standing) => Ok(standing),
             None => tokio::time::timeout_at(deadline, Box::pin(self.connect()))
@@ -163,12 +161,13 @@ impl Node {
         }
     }
 
-    fn standing(&self) -> Option<(MultiplexedConnection, u64)> {
+    fn standing(&self) -> Option<(Connection, u64)> {
         let slot = self.slot();
-        slot.connection.clone().map(|connection| (connection, slot.generation))
+        let connection = slot.connection.as_ref().filter(|connection| connection.is_open())?;
+        Some((connection.clone(), slot.generation))
     }
 
-    async fn connect(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
+    async fn connect(&self) -> Result<(Connection, u64), StoreError> {
         let _only_one = self.connecting.lock().await;
         if let Some(standing) = self.standing() {
             return Ok(standing);
@@ -178,14 +177,10 @@ impl Node {
         {
             return Err(error.clone());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(None);
-        let made = match self.client() {
-            Ok(client) => client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-                .map_err(|error| unreached(&error)),
+        let made = match self.info() {
+            Ok(info) => {
+                Connection::open(info, self.timeout).await.map_err(|error| unreached(&error))
+            }
             Err(error) => Err(error),
         };
         // Before anything can be sent over it.

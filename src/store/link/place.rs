@@ -314,5 +314,7 @@ fn info(url: &str) -> Result<ConnectionInfo, String> {
     let info = url.into_connection_info().map_err(|_| EXPECTED.to_owned())?;
     // The library would introduce itself by a command that a user need not be allowed.
     let login = info.redis_settings().clone().set_skip_set_lib_name();
-    Ok(info.set_redis_settings(login))
+    // A command does not wait for the acknowledgement of the one before.
+    let prompt = info.tcp_settings().clone().set_nodelay(true);
+    Ok(info.set_redis_settings(login).set_tcp_settings(prompt))
 }

@@ -1,0 +1,100 @@
+//! The wire, and a server at its other end that says what it is told to.
+
+use super::*;
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+/// A wire, and the server at its other end.
+fn wired() -> (Wire, DuplexStream) {
+    let (here, there) = duplex(1024);
+    (Wire::over(here), there)
+}
+
+async fn hears(server: &mut DuplexStream, expect: &str) {
+    let mut heard = vec![0; expect.len()];
+    server.read_exact(&mut heard).await.unwrap();
+    assert_eq!(String::from_utf8(heard).unwrap(), expect);
+}
+
+const PING: &str = "*1\r\n$4\r\nPING\r\n";
+const ASKING: &str = "*1\r\n$6\r\nASKING\r\n";
+
+#[tokio::test]
+async fn replies_go_to_those_who_asked_in_the_order_of_their_commands() {
+    let (wire, mut server) = wired();
+    let ping = redis::cmd("PING");
+    let asked = async {
+        tokio::join!(wire.send(&ping, false), wire.send(&ping, true), wire.send(&ping, false))
+    };
+    let serving = async {
+        hears(&mut server, &[PING, ASKING, PING, PING].concat()).await;
+        server.write_all(b":1\r\n+OK\r\n:2\r\n:3\r\n").await.unwrap();
+    };
+    let ((first, second, third), ()) = tokio::join!(asked, serving);
+    let said = [first, second, third].map(|value| value.unwrap());
+    assert_eq!(said, [1, 2, 3].map(Value::Int));
+}
+
+#[tokio::test]
+async fn the_reply_to_one_who_left_is_nobody_elses() {
+    let (wire, mut server) = wired();
+    let ping = redis::cmd("PING");
+    let leaves = wire.send(&ping, false);
+    assert!(futures_util::FutureExt::now_or_never(leaves).is_none());
+    let serving = async {
+        hears(&mut server, &[PING, PING].concat()).await;
+        server.write_all(b":1\r\n:2\r\n").await.unwrap();
+    };
+    let (said, ()) = tokio::join!(wire.send(&ping, false), serving);
+    assert_eq!(said.unwrap(), Value::Int(2));
+}
+
+#[tokio::test]
+async fn once_it_broke_all_who_wait_are_told_and_nothing_more_is_sent() {
+    let ping = redis::cmd("PING");
+    for last_words in [&b""[..], b"+not what\n", b":1\r\n:2\r\n:3\r\n"] {
+        let (wire, mut server) = wired();
+        let asked = async { tokio::join!(wire.send(&ping, false), wire.send(&ping, false)) };
+        let serving = async {
+            hears(&mut server, &[PING, PING].concat()).await;
+            server.write_all(last_words).await.unwrap();
+            server.shutdown().await.unwrap();
+        };
+        let ((first, second), ()) = tokio::join!(asked, serving);
+        let replies = last_words.starts_with(b":");
+        assert_eq!([first.is_ok(), second.is_ok()], [replies, replies]);
+        while wire.is_open() {
+            tokio::task::yield_now().await;
+        }
+        assert!(wire.send(&ping, false).await.unwrap_err().is_io_error());
+        assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0, "the stream is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_longer_than_any_buffer_comes_whole() {
+    let (wire, mut server) = wired();
+    let long = vec![b'x'; 3 * LONG_READ];
+    let get = redis::cmd("GET").arg(&long).to_owned();
+    let serving = async {
+        hears(&mut server, &format!("*2\r\n$3\r\nGET\r\n${}\r\n", long.len())).await;
+        let mut heard = vec![0; long.len() + 2];
+        server.read_exact(&mut heard).await.unwrap();
+        let head = format!("*2\r\n${}\r\n", long.len());
+        server.write_all(head.as_bytes()).await.unwrap();
+        server.write_all(&long).await.unwrap();
+        server.write_all(b"\r\n$2\r\nok\r\n").await.unwrap();
+    };
+    let (said, ()) = tokio::join!(wire.send(&get, false), serving);
+    let expect = [long.clone(), b"ok".to_vec()].map(Value::BulkString);
+    assert_eq!(said.unwrap(), Value::Array(expect.into()));
+}
+
+#[tokio::test]
+async fn it_is_closed_when_nobody_has_it_any_more() {
+    let (wire, mut server) = wired();
+    let other = wire.clone();
+    drop(wire);
+    assert!(other.is_open());
+    drop(other);
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
+}
