@@ -2,7 +2,7 @@
 //!
 //! Rules of the route speak first; where none of them matches, the contract's table (section 4).
 
-use super::source::{Source, View};
+use super::source::{BadValue, Source, View};
 use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, StatusCode};
 
@@ -49,26 +49,47 @@ pub struct Rule {
     pub means: Meaning,
 }
 
+/// Whether a rule speaks of an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Match {
+    Yes,
+    No,
+    /// It might, but the answer is not what its type says: cut short, or told wrong.
+    Unreadable,
+}
+
 impl Rule {
-    fn matches(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+    fn matches(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Match {
         if !self.status.is_empty() && !self.status.contains(&status.as_u16()) {
-            return false;
+            return Match::No;
         }
         let Some((source, texts)) = &self.at else {
-            return true;
+            return Match::Yes;
         };
         let view = View { headers, query: "", params: None, body };
-        // What cannot be read matches nothing: it settles nothing by itself.
-        matches!(source.text(&view), Ok(Some(text)) if texts.contains(&text))
+        match source.text(&view) {
+            Ok(Some(text)) if texts.contains(&text) => Match::Yes,
+            Err(BadValue::Body(_)) => Match::Unreadable,
+            _ => Match::No,
+        }
     }
 }
 
-/// What an answer to an attempt means.
+/// What an answer to an attempt means. Where a rule would have to read what cannot be read, nobody
+/// knows what upstream meant, whatever its status.
 pub fn of_attempt(rules: &[Rule], status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Meaning {
-    rules
-        .iter()
-        .find(|rule| rule.matches(status, headers, body))
-        .map_or_else(|| by_status(status, headers), |rule| rule.means)
+    let mut readable = true;
+    for rule in rules {
+        match rule.matches(status, headers, body) {
+            Match::Yes => return rule.means,
+            Match::No => {}
+            Match::Unreadable => readable = false,
+        }
+    }
+    match by_status(status, headers) {
+        Meaning::Succeeded | Meaning::Failed if !readable => Meaning::Unknown,
+        meaning => meaning,
+    }
 }
 
 /// What an answer to a query or a cancel call means: its own rules or nothing. Such calls have no
@@ -79,7 +100,8 @@ pub fn of_call(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Option<Meaning> {
-    rules.iter().find(|rule| rule.matches(status, headers, body)).map(|rule| rule.means)
+    let speaks = |rule: &&Rule| rule.matches(status, headers, body) == Match::Yes;
+    rules.iter().find(speaks).map(|rule| rule.means)
 }
 
 /// The contract's table, where no rule speaks.
@@ -142,7 +164,15 @@ mod tests {
         assert_eq!(of(200, r#"{"data":{"status":7}}"#), Meaning::Failed);
         assert_eq!(of(201, r#"{"data":{"status":7}}"#), Meaning::Succeeded);
         assert_eq!(of(200, r#"{"data":{"status":"PAID"}}"#), Meaning::Succeeded);
-        assert_eq!(of(200, "not JSON"), Meaning::Succeeded);
+        assert_eq!(of(200, ""), Meaning::Succeeded);
+        // Cut short, it may have said anything.
+        assert_eq!(of(200, r#"{"data":{"status":"USERP"#), Meaning::Unknown);
+        assert_eq!(of(404, "not JSON"), Meaning::Unknown);
+        assert_eq!(of(429, "not JSON"), Meaning::Declined);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let plain = of_attempt(&rules, StatusCode::OK, &headers, b"not JSON");
+        assert_eq!(plain, Meaning::Succeeded, "it does not say that it is JSON");
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // What answers a query is told by its rules alone.
         let of_query = |body: &str| of_call(&rules, StatusCode::OK, &headers, body.as_bytes());
         assert_eq!(of_query(r#"{"data":{"status":7}}"#), Some(Meaning::Failed));

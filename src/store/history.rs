@@ -93,6 +93,11 @@ impl Looks {
 }
 
 impl Store {
+    /// Another number whenever another server may be behind our commands.
+    pub fn stand(&self) -> u64 {
+        self.link.stand()
+    }
+
     /// Whether a claim of this partition's may have been lost by Redis after it was acknowledged, so
     /// that upstream is to be asked before anything is sent. Asked after a claim was granted, it
     /// speaks of the server that granted it, or of a later one.

@@ -124,11 +124,13 @@ impl Surveyor {
         stop.run_until_cancelled(async {
             // The first round does not dawdle: a replica that just started knows nothing yet.
             let mut pause = Duration::ZERO;
+            let mut recalled = 0;
             loop {
                 let mut seen = Seen::default();
                 let mut whole = true;
                 for partition in Partition::all() {
                     tokio::time::sleep(pause).await;
+                    self.recall(&mut recalled).await;
                     if let Err(error) = self.look(partition, &mut seen).await {
                         tracing::debug!(%error, %partition, "a partition could not be looked at");
                         whole = false;
@@ -145,11 +147,24 @@ impl Surveyor {
         .await;
     }
 
-    async fn look(&self, partition: Partition, seen: &mut Seen) -> Result<(), StoreError> {
-        // Payments look as well, but the first of a partition may come hours after another server did.
-        if self.routes.load().can_ask() {
-            self.store.in_doubt(partition).await?;
+    /// Looks at every partition's mark as soon as another server may be there. Payments look as well,
+    /// but a partition's first may come hours later; and of all replicas those who knew the server
+    /// before have to say so before one that did not takes an empty server for a beginning.
+    async fn recall(&self, recalled: &mut u64) {
+        let stand = self.store.stand();
+        if stand == *recalled || !self.routes.load().can_ask() {
+            return;
         }
+        for partition in Partition::all() {
+            if let Err(error) = self.store.in_doubt(partition).await {
+                tracing::debug!(%error, %partition, "its mark could not be looked at");
+                return;
+            }
+        }
+        *recalled = stand;
+    }
+
+    async fn look(&self, partition: Partition, seen: &mut Seen) -> Result<(), StoreError> {
         if !self.store.anything_open(partition).await? {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use super::pod::{Pod, REPLICAS, held};
 use super::rules;
 use crate::support::client::Call;
 use crate::support::dice::Dice;
+use crate::support::liar::Lie;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,18 +18,28 @@ const STRIKES: u64 = 4;
 const CHANCE: Duration = Duration::from_millis(900);
 
 /// What is done to a process or to Redis, by its name in the table.
-const BLOWS: [(&str, Blow); 11] = [
+const BLOWS: [(&str, Blow); 12] = [
     ("a sidecar killed, kill -9", killed),
     ("a sidecar stopped past its lease", stopped),
     ("SIGTERM, another starts", replaced),
     ("a rolling restart of all", rolled),
     ("Redis killed and started again", redis_restarted),
+    ("Redis killed and started again with nothing", redis_emptied),
     ("Redis stopped past the timeout", redis_stopped),
     ("Redis slow", redis_slow),
     ("Redis forgets its scripts", scripts_flushed),
     ("Redis out of memory", redis_full),
     ("Redis read-only", redis_read_only),
     ("Redis drops all connections", connections_dropped),
+];
+
+/// What the payment service's answers look like, by its name in the table.
+const LIES: [(&str, Lie); 5] = [
+    ("upstream drips its answer, in time", Lie::Drip(20, Duration::from_millis(30))),
+    ("upstream drips its answer, too slowly", Lie::Drip(20, Duration::from_millis(90))),
+    ("upstream says more is to come, and is silent", Lie::Longer(7)),
+    ("upstream's answer is longer than it says", Lie::Shorter(1)),
+    ("upstream's answer is much longer than it says", Lie::Shorter(30)),
 ];
 
 /// Something done to what runs.
@@ -38,6 +49,7 @@ type Blow = fn(&Pod, &mut Dice);
 enum Accident {
     Blow(&'static str, Blow),
     Rule(String, Value),
+    Lie(&'static str, Lie),
 }
 
 /// The accidents in the order they come, and how often each was seen.
@@ -51,7 +63,8 @@ impl Deck {
     pub fn shuffled(dice: &mut Dice) -> Deck {
         let blows = BLOWS.into_iter().map(|(name, blow)| Accident::Blow(name, blow));
         let rules = rules::all().into_iter().map(|(name, rule)| Accident::Rule(name, rule));
-        let accidents = dice.shuffled(blows.chain(rules).collect());
+        let lies = LIES.into_iter().map(|(name, lie)| Accident::Lie(name, lie));
+        let accidents = dice.shuffled(blows.chain(rules).chain(lies).collect());
         Deck { accidents, next: AtomicUsize::new(0), seen: Mutex::default() }
     }
 
@@ -85,6 +98,11 @@ pub fn play(pod: &Pod, deck: &Deck, mut dice: Dice, over: &AtomicBool) {
             Accident::Rule(name, rule) => {
                 let fired = struck(pod, rule, &mut dice);
                 deck.saw(name, fired);
+            }
+            Accident::Lie(name, lie) => {
+                let telling = pod.liar.tell(*lie, STRIKES);
+                until_or(CHANCE, || telling.told() >= STRIKES);
+                deck.saw(name, telling.told());
             }
         }
         // What ended is started again, whoever ended it.
@@ -181,6 +199,11 @@ fn redis_restarted(pod: &Pod, dice: &mut Dice) {
     redis.kill();
     sleep(dice.pause(500));
     redis.restart();
+}
+
+/// What it acknowledged is gone: upstream alone knows who was charged.
+fn redis_emptied(pod: &Pod, dice: &mut Dice) {
+    pod.lose_everything(dice.pause(500));
 }
 
 fn redis_stopped(pod: &Pod, dice: &mut Dice) {

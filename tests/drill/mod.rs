@@ -29,7 +29,7 @@ fn a_drill_of_every_accident_breaks_no_guarantee() {
     let mut broken = Vec::new();
     for seed in seeds.split([',', ' ']).filter(|seed| !seed.is_empty()) {
         let verdict = drill(orders, seed.parse().expect("a seed is a number"));
-        println!("{verdict}");
+        println!("{verdict}\nrow: {}", verdict.row());
         for what in &verdict.broken {
             println!("seed {seed}: {what}");
         }

@@ -2,13 +2,21 @@
 //! Kubernetes Service; their Redis; the payment service, whose callbacks come in by that address.
 
 use crate::support::dice::Dice;
+use crate::support::liar::Liar;
 use crate::support::redis::Redis;
 use crate::support::sandbox::Sandbox;
 use crate::support::sidecar::{Builder, Sidecar};
+use crate::support::until;
+use onceward::model::identity::Partition;
+use onceward::store::names::Names;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// What the names in Redis begin with unless configured otherwise.
+const NAMESPACE: &str = "onceward";
 
 /// Replicas.
 pub const REPLICAS: usize = 3;
@@ -25,6 +33,8 @@ const CLOCKS: [&str; REPLICAS] = ["+0", "+7m", "-4m"];
 pub struct Pod {
     pub redis: Mutex<Redis>,
     pub sandbox: Sandbox,
+    /// Stands between the replicas and the sandbox.
+    pub liar: Liar,
     replicas: [Mutex<Sidecar>; REPLICAS],
     builders: [Builder; REPLICAS],
     /// Where each listens just now.
@@ -33,6 +43,8 @@ pub struct Pod {
     pub restarts: AtomicUsize,
     /// Whether the clocks are apart.
     pub clocks: bool,
+    /// Rises when Redis is about to lose everything, and again once it has.
+    life: AtomicUsize,
 }
 
 impl Pod {
@@ -41,11 +53,12 @@ impl Pod {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let service = format!("http://{}/notify", listener.local_addr().unwrap());
         let sandbox = Sandbox::notifying(&service);
+        let liar = Liar::before(sandbox.port());
         let preload = OTHER_CLOCK.into_iter().find(|path| Path::new(path).exists());
         let builders = CLOCKS.map(|clock| {
             let build = Builder::default()
                 .set("REDIS_URL", &redis.url())
-                .set("UPSTREAM", &sandbox.url)
+                .set("UPSTREAM", &liar.url())
                 .set("UPSTREAM_CONNECT_TIMEOUT", "5s")
                 .set("REDIS_TIMEOUT", "1s")
                 .set("DRAIN_TIMEOUT", "3s")
@@ -65,12 +78,39 @@ impl Pod {
         Pod {
             redis: Mutex::new(redis),
             sandbox,
+            liar,
             replicas,
             builders,
             addresses,
             restarts: AtomicUsize::new(0),
             clocks,
+            life: AtomicUsize::new(0),
         }
+    }
+
+    /// Which of Redis' lives this is; what was told in one is not known in the next.
+    pub fn life(&self) -> usize {
+        self.life.load(Ordering::SeqCst)
+    }
+
+    /// Redis ends and begins anew with nothing. Meanwhile no replica begins: one that knew no Redis
+    /// before would take this one for the first there is, until those who did have looked.
+    pub fn lose_everything(&self, pause: Duration) {
+        let replicas = [0, 1, 2].map(|n| self.replica(n));
+        let mut redis = held(&self.redis);
+        self.life.fetch_add(1, Ordering::SeqCst);
+        redis.kill();
+        std::thread::sleep(pause);
+        redis.restart_empty();
+        self.life.fetch_add(1, Ordering::SeqCst);
+        until("some replica says in each partition that there was another Redis", || {
+            let marks = Partition::all().map(|partition| Names::new(NAMESPACE).history(partition));
+            marks.into_iter().all(|mark| {
+                let gone = redis.command(&["HGET", &mark, "gone"]);
+                gone.parse::<u64>().is_ok()
+            })
+        });
+        drop(replicas);
     }
 
     /// Where a replica listens.

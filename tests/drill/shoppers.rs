@@ -4,6 +4,7 @@
 use super::pod::Pod;
 use crate::support::client::{Call, Reply};
 use crate::support::dice::Dice;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
@@ -77,6 +78,8 @@ pub struct Told {
     /// Of a payment, or of a cancel.
     pub payment: bool,
     pub reply: Reply,
+    /// In which of Redis' lives it was asked.
+    pub life: usize,
 }
 
 /// Everything anybody was told, and what was sent.
@@ -87,6 +90,8 @@ pub struct Everything {
     pub sent: usize,
     /// Of them, by callers who hung up.
     pub hung_up: usize,
+    /// Redis' life in which each order began, by the order.
+    pub began: BTreeMap<usize, usize>,
 }
 
 /// Pays `orders` orders, as fast as `progress`, from 0 to 1, allows.
@@ -117,11 +122,14 @@ pub fn pay(pod: &Pod, orders: usize, seed: u64, progress: impl Fn() -> f64 + Syn
 
 /// One order: its first payment, a duplicate at another replica and all that its wish asks for.
 fn shop(pod: &Pod, n: usize, dice: &mut Dice, everything: &Mutex<Everything>) {
-    let hear_of = |payment: bool, reply: Option<Reply>| {
-        let told = reply.map(|reply| Told { n, payment, reply });
-        everything.lock().expect("no panic inside").told.extend(told);
+    let hear = |payment: bool, ask: &dyn Fn() -> Option<Reply>| {
+        let life = pod.life();
+        let reply = ask()?;
+        let told = Told { n, payment, reply: reply.clone(), life };
+        everything.lock().expect("no panic inside").told.push(told);
+        Some(reply)
     };
-    let hear = |reply| hear_of(true, reply);
+    everything.lock().expect("no panic inside").began.insert(n, pod.life());
     let count = |sent: usize, hung_up: usize| {
         let mut everything = everything.lock().expect("no panic inside");
         everything.sent += sent;
@@ -134,7 +142,7 @@ fn shop(pod: &Pod, n: usize, dice: &mut Dice, everything: &Mutex<Everything>) {
         call = call.header("Payment-Token", &token);
     }
     if wish(n) == Wish::CancelBefore {
-        hear_of(false, cancel(pod, n));
+        hear(false, &|| cancel(pod, n));
     }
     let (copied, cancelled) = (dice.pause(400), dice.pause(400));
     let hangs_up = dice.one_in(HANG_UP);
@@ -142,12 +150,12 @@ fn shop(pod: &Pod, n: usize, dice: &mut Dice, everything: &Mutex<Everything>) {
         let call = &call;
         scope.spawn(move || {
             sleep(copied);
-            hear(call.try_send(pod.at(n + 1)));
+            hear(true, &|| call.try_send(pod.at(n + 1)));
         });
         if wish(n) == Wish::CancelAfter {
             scope.spawn(move || {
                 sleep(cancelled);
-                hear_of(false, cancel(pod, n));
+                hear(false, &|| cancel(pod, n));
             });
         }
         if hangs_up {
@@ -155,9 +163,8 @@ fn shop(pod: &Pod, n: usize, dice: &mut Dice, everything: &Mutex<Everything>) {
             sleep(copied);
         }
         for _ in 0..TRIES {
-            let reply = call.try_send(pod.at(n));
-            let sent = reply.as_ref().is_some_and(|reply| !may_go_again(reply));
-            hear(reply);
+            let reply = hear(true, &|| call.try_send(pod.at(n)));
+            let sent = reply.is_some_and(|reply| !may_go_again(&reply));
             count(1, 0);
             if sent {
                 break;

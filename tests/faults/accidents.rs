@@ -295,6 +295,18 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         assert_eq!(stage.pay().status, 200);
         assert!(stage.onceward.ended().success());
     });
+    add("asked-in-vain", ASKED, |stage| {
+        assert_eq!(stage.pay().status, 200);
+        stage.redis.command(&["FLUSHALL"]);
+        stage.builder = stage.builder.clone().set("HISTORY_WINDOW", "60s");
+        stage.onceward = stage.builder.start();
+        stage.play();
+        assert_eq!((stage.pay().problem().as_str(), stage.heard("/pay")), ("outcome-unknown", 1));
+        stage.onceward.heal("asked-in-vain");
+        stage.state("succeeded");
+        assert!(stage.pay().is_replay());
+        assert_eq!(stage.heard("/pay"), 1);
+    });
     add("read-only", &[], |stage| {
         stage.play();
         assert_eq!((stage.pay().problem().as_str(), stage.heard("/pay")), ("store-unavailable", 0));

@@ -3,6 +3,7 @@
 
 use super::playing;
 use crate::support::client::{Call, Reply};
+use crate::support::liar::{Liar, Lie};
 use crate::support::redis::Redis;
 use crate::support::sidecar::Sidecar;
 use crate::support::toxic::{End, Harm, Toxic, Way};
@@ -94,4 +95,41 @@ fn a_claim_whose_answer_meets_a_reset_is_asked_for_again() {
             "{harm:?}"
         );
     }
+}
+
+/// A payment whose answer comes in that way, and another after it; what each caller gets.
+fn lied_to(lie: Lie, timeout: &str) -> (Reply, Reply, Upstream) {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let liar = Liar::before(upstream.address.port());
+    let onceward = playing(&redis, &upstream)
+        .set("UPSTREAM", &liar.url())
+        .set("UPSTREAM_TIMEOUT", timeout)
+        .start();
+    let telling = liar.tell(lie, 1);
+    let first = Call::pay("1").send(onceward.address);
+    assert_eq!(telling.told(), 1);
+    drop(telling);
+    (first, until_paid(&onceward, "2"), upstream)
+}
+
+#[test]
+fn an_answer_that_comes_in_drips_is_an_answer() {
+    let (first, next, upstream) = lied_to(Lie::Drip(40, Duration::from_millis(10)), "30s");
+    assert_eq!((first.state(), first.text().as_str()), ("succeeded", r#"{"paid":true,"call":1}"#));
+    assert_eq!((next.state(), upstream.calls()), ("succeeded", 2));
+}
+
+#[test]
+fn an_answer_that_promises_more_than_comes_is_none() {
+    let (first, next, upstream) = lied_to(Lie::Longer(1), "2s");
+    assert_eq!((first.problem().as_str(), first.state()), ("upstream-timeout", "unknown"));
+    assert_eq!((next.state(), upstream.calls()), ("succeeded", 2));
+}
+
+#[test]
+fn what_follows_an_answer_that_is_longer_than_it_says_is_nobodys_answer() {
+    let (first, next, upstream) = lied_to(Lie::Shorter(5), "30s");
+    // All that it says is there.
+    assert_eq!((first.state(), first.text().as_str()), ("succeeded", r#"{"paid":true,"cal"#));
+    assert_eq!((next.text().as_str(), upstream.calls()), (r#"{"paid":true,"call":2}"#, 2));
 }

@@ -70,7 +70,7 @@ fn exchange(
 }
 
 /// A whole message, by its length; nothing when the stream ends before.
-fn message(mut from: &TcpStream) -> Option<Vec<u8>> {
+pub fn message(mut from: &TcpStream) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut piece = [0; 16 * 1024];
     loop {

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod cutter;
 pub mod dice;
 pub mod faults;
+pub mod liar;
 pub mod openmetrics;
 pub mod record;
 pub mod redis;

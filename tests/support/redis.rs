@@ -71,6 +71,13 @@ impl Redis {
         });
     }
 
+    /// Starts it again on its port, with nothing of what it knew.
+    pub fn restart_empty(&mut self) {
+        self.kill();
+        self.directory = tempfile::tempdir().expect("a temporary folder");
+        self.restart();
+    }
+
     /// Sends one command and returns its answer as text, arrays a line an element.
     pub fn command(&self, words: &[&str]) -> String {
         command(self.port, words).expect("redis-server answers")

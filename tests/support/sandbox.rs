@@ -44,6 +44,11 @@ impl Sandbox {
         Sandbox { child, url, ledger, _folder: folder }
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     /// What moved money so far; whole, or the judge is no judge.
     pub fn ledger(&self) -> Reading {
         let reading = ledger::read(&self.ledger).unwrap();
