@@ -21,16 +21,17 @@
 --                 became unknown it is first asked about, where anybody can be asked; its `move`
 --                 is `start from to keep_ms hold_ms`: the states of its lifecycle it may start from,
 --                 comma-separated, and where its success leads; how long these are kept, and how
---                 long an order may be silent that moves them
+--                 long an order may be silent that moves them; its `trace` is told to who asks later
 --
 -- Replies
 --   granted fence attempts from
 --       the lease is taken, the record says in_flight; from is the state it left
---   found state fence answered left_ms
+--   found state fence answered left_ms trace
 --       the order stands in that state; where a result is still to come, its settle will be
 --       published; one in flight shows no answer. left_ms: in flight, how long its lease holds;
 --       succeeded or failed, how long its record is kept, unless a token is presented that the
---       record does not know; else 0
+--       record does not know; else 0. trace: the place of the attempt in a trace, empty where it has
+--       none
 --   lapsed fence
 --       in_flight, but its lease is gone: say so with lapse, then ask again
 --   mismatch state  same key, other request
@@ -91,13 +92,13 @@ if last == attempt or not holds(grant_from, state) then
     write(record, r)
   end
   if held then
-    return {'found', 'in_flight', text(fence), '', text(held)}
+    return {'found', 'in_flight', text(fence), '', text(held), a.trace or ''}
   end
   local left = 0
   if (state == 'succeeded' or state == 'failed') and not new_token then
     left = redis.call('PTTL', record)
   end
-  return {'found', state, text(fence), answered or '', text(left)}
+  return {'found', state, text(fence), answered or '', text(left), a.trace or ''}
 end
 
 local move = lifecycle and opened(asks).move
@@ -113,7 +114,7 @@ end
 -- its lease was not) still wins: wait for it to run out.
 local owner = attempt .. ':' .. text(fence + 1)
 if not redis.call('SET', lease, owner, 'NX', 'PX', ARGV[3]) then
-  return {'found', 'in_flight', text(fence), '', text(redis.call('PTTL', lease))}
+  return {'found', 'in_flight', text(fence), '', text(redis.call('PTTL', lease)), ''}
 end
 local now = now_ms()
 fence, attempts = fence + 1, attempts + 1

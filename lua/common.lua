@@ -25,7 +25,7 @@ end
 --
 --   stands    where the order stands, packed here: v, state fence attempt attempts from token created
 --             updated history settled told astray waited void released asks turn tries tried
---   asked     what was asked, packed by the sidecar: route key scope fingerprint caller ask move
+--   asked     what was asked, packed by the sidecar: route key scope fingerprint caller ask move trace
 --   answered  what was answered, as the sidecar keeps it: no script looks into it. `no` where it
 --             ended without an answer
 local FORMAT = '2'

@@ -4,8 +4,8 @@
 -- KEYS record request
 --
 -- Replies
---   queued route key scope fingerprint caller request
---       request is sealed; empty where it is gone
+--   queued route key scope fingerprint caller trace request
+--       request is sealed; empty where it is gone. trace: the place of its acceptance in a trace
 --   moved state  the order is not queued
 local record, request = KEYS[1], KEYS[2]
 
@@ -15,4 +15,4 @@ if r.state ~= 'queued' then
 end
 local a = opened(asked)
 return {'queued', a.route or '', a.key or '', a.scope or '', a.fingerprint or '', a.caller or '',
-  redis.call('GET', request) or ''}
+  a.trace or '', redis.call('GET', request) or ''}

@@ -26,7 +26,7 @@
 -- Replies
 --   queued fence attempts created updated
 --       the order is queued, by this call or another of the same request; times in ms since 1970
---   found state fence answered lease_ms
+--   found state fence answered lease_ms trace
 --       the order stands in that state, as claim tells it
 --   lapsed fence
 --       in_flight, but its lease is gone: say so with lapse, then ask again
@@ -67,17 +67,17 @@ local held = redis.call('PTTL', lease)
 if not holds(grant_from, state) then
   if state == 'in_flight' then
     if held < 0 then return {'lapsed', fence} end
-    return {'found', state, fence, '', text(held)}
+    return {'found', state, fence, '', text(held), a.trace or ''}
   end
   if unfinished(lease, state, answered, r.settled) then
-    return {'found', 'in_flight', fence, '', text(held)}
+    return {'found', 'in_flight', fence, '', text(held), a.trace or ''}
   end
-  return {'found', state, fence, answered or '', '0'}
+  return {'found', state, fence, answered or '', '0', a.trace or ''}
 end
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,
 -- its lease was not) still wins.
 if held >= 0 then
-  return {'found', 'in_flight', fence, '', text(held)}
+  return {'found', 'in_flight', fence, '', text(held), a.trace or ''}
 end
 local move = lifecycle and opened(asks).move
 local bar, stands = barred(lifecycle, move, id)

@@ -21,6 +21,7 @@ use crate::store::history::History;
 use crate::store::link::Link;
 use crate::store::settled::Waiters;
 use crate::store::{self, Store, StoreMetrics};
+use crate::trace::{self, Exporter, SpanMetrics, Tracer};
 use crate::upstream::{self, Upstream};
 use crate::worker::dispatch::{DispatchMetrics, Dispatcher};
 use crate::worker::eviction::{Eviction, EvictionMetrics};
@@ -70,6 +71,7 @@ struct Shared {
     http_metrics: HttpMetrics,
     hints: Hints,
     faults: Faults,
+    tracer: Tracer,
     stop: CancellationToken,
 }
 
@@ -88,6 +90,7 @@ pub fn run(
     let resolve_metrics = ResolveMetrics::new(&mut registry);
     let eviction_metrics = EvictionMetrics::new(&mut registry);
     let (hints, told) = hints();
+    let (tracer, exporter) = traces(&config, &mut registry)?;
     let dispatch_metrics = DispatchMetrics::new(&mut registry);
     let finished = Arc::new(Finished::new(config.local_cache, &mut registry));
     let shared = Shared {
@@ -103,6 +106,7 @@ pub fn run(
         http_metrics: HttpMetrics::new(&mut registry),
         hints,
         faults: Faults::new(config.faults, &mut registry, stop.clone()),
+        tracer,
         stop: stop.clone(),
         config,
     };
@@ -135,6 +139,7 @@ pub fn run(
             guard: shared.guard_metrics.clone(),
             hints: shared.hints.clone(),
             faults: shared.faults.clone(),
+            tracer: shared.tracer.clone(),
         };
         let dispatcher = Dispatcher {
             guard: Arc::new(shared.guard(shared.link())),
@@ -183,6 +188,11 @@ pub fn run(
                 reload::watch(file, environment, &shared.routes, over.clone()).await;
             }
         };
+        let exporting = async {
+            if let Some(exporter) = exporter {
+                exporter.run(over.clone()).await;
+            }
+        };
         let ending = async {
             dispatching.await;
             threads.ended().await;
@@ -198,10 +208,28 @@ pub fn run(
             surveyor.run(over.clone()),
             eviction.run(over.clone()),
             resolver.run(told, over.clone()),
+            exporting,
             ending
         );
         Ok(served?)
     })
+}
+
+/// What begins spans, and what exports them; nothing where no collector is configured.
+fn traces(
+    config: &Config,
+    registry: &mut Registry,
+) -> Result<(Tracer, Option<Exporter>), StartError> {
+    let metrics = SpanMetrics::new(registry);
+    let Some(mut traces) = config.traces.clone() else {
+        return Ok((Tracer::default(), None));
+    };
+    let instance = ("service.instance.id".to_owned(), replica_name());
+    if traces.resource.iter().all(|(name, _)| *name != instance.0) {
+        traces.resource.push(instance);
+    }
+    let (tracer, exporter) = trace::start(traces, metrics).map_err(StartError::Random)?;
+    Ok((tracer, Some(exporter)))
 }
 
 impl Shared {
@@ -242,6 +270,7 @@ impl Shared {
             running: TaskTracker::new(),
             metrics: self.guard_metrics.clone(),
             leftovers: Default::default(),
+            tracer: self.tracer.clone(),
             hints: self.hints.clone(),
         }
     }

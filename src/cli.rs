@@ -102,6 +102,9 @@ fn serve(config: Config) -> ExitCode {
     for name in &config.strangers {
         tracing::warn!(name, "this variable has our prefix and means nothing");
     }
+    for remark in &config.remarks {
+        tracing::warn!(name = remark.at, "{}", remark.what);
+    }
     if config.faults {
         tracing::warn!("ONCEWARD_FAULTS is on: never in front of real money");
     }
@@ -131,6 +134,9 @@ fn check(config: Config) -> ExitCode {
     }
     for name in &config.strangers {
         eprintln!("warning: {name} has our prefix and means nothing");
+    }
+    for remark in &config.remarks {
+        eprintln!("warning: {remark}");
     }
     ExitCode::SUCCESS
 }

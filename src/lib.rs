@@ -7,7 +7,8 @@
 //!   plane. [`worker`]: what runs without being asked.
 //! - [`guard`]: claim, forward, settle; the only room that sends a protected request upstream.
 //! - [`store`]: the only room that speaks Redis. [`upstream`]: the way to the payment service.
-//! - [`fault`]: accidents on demand, for testers; decides, and performs nothing.
+//! - [`fault`]: accidents on demand, for testers; decides, and performs nothing. [`trace`]: where
+//!   a request's time went, for OpenTelemetry.
 //! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
 //! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
@@ -31,6 +32,7 @@ pub mod sandbox;
 pub mod serve;
 pub mod store;
 pub mod telemetry;
+pub mod trace;
 pub mod upstream;
 pub mod worker;
 

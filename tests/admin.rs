@@ -197,7 +197,7 @@ fn the_configuration_is_shown_without_its_secrets() {
     let document = reply.json();
     let variables = document["variables"].as_object().expect("an object");
     for var in VARS {
-        let name = format!("ONCEWARD_{}", var.name);
+        let name = var.whole_name();
         assert!(variables.contains_key(&name), "{name}");
     }
     assert_eq!(variables["ONCEWARD_LOCK_TTL"], "7s");

@@ -33,5 +33,6 @@ mod proxy;
 mod resolve;
 mod runtime;
 mod tokens;
+mod traces;
 mod trouble;
 mod workers;

@@ -6,7 +6,7 @@ use crate::support::redis::Redis;
 use crate::support::sidecar::{Builder, Sidecar, sidecar};
 use crate::support::until;
 use crate::support::upstream::{Act, Upstream};
-use onceward::config::vars::VARS;
+use onceward::config::vars::{VARS, Var};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -48,14 +48,16 @@ fn check_prints_what_is_in_force_and_no_secret() {
             .set("LOCK_TTL", "7s")
             .set("ADMIN_TOKEN", "s3cret-of-admin")
             .set("SECRET", "s3cret-s3cret-s3cret-s3cret-s3cret")
-            .set("REDIS_URL", "redis://me:s3cret@10.0.0.1:6379/1"),
+            .set("REDIS_URL", "redis://me:s3cret@10.0.0.1:6379/1")
+            .set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:s3cret@collector:4318")
+            .set("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cret"),
         &["check"],
     );
     assert_eq!(said.code, Some(0), "{}", said.err);
     let lines: Vec<&str> = said.out.lines().collect();
     let names: Vec<&str> =
         lines.iter().map(|line| line.split('=').next().unwrap_or_default()).collect();
-    let expected: Vec<String> = VARS.iter().map(|var| format!("ONCEWARD_{}", var.name)).collect();
+    let expected: Vec<String> = VARS.iter().map(Var::whole_name).collect();
     assert_eq!(names, expected);
     for line in [
         "ONCEWARD_LOCK_TTL=7s",
@@ -63,11 +65,15 @@ fn check_prints_what_is_in_force_and_no_secret() {
         "ONCEWARD_ADMIN_TOKEN=********",
         "ONCEWARD_SECRET=********",
         "ONCEWARD_REDIS_URL=redis://********@10.0.0.1:6379/1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://********@collector:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS=********",
         "ONCEWARD_ROUTES=",
     ] {
         assert!(lines.contains(&line), "{line}\n{}", said.out);
     }
     assert!(!said.all().contains("s3cret"), "{}", said.all());
+    // No address of a collector's: told of, and payments run without.
+    assert!(said.err.contains("warning: OTEL_EXPORTER_OTLP_ENDPOINT: expected"), "{}", said.err);
 }
 
 #[test]

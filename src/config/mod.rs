@@ -9,6 +9,7 @@ mod presets;
 pub mod read;
 mod redis;
 pub mod routes;
+mod traces;
 mod tuning;
 mod units;
 pub mod vars;
@@ -18,6 +19,7 @@ pub use read::{Environment, Problem, Problems, Process};
 use crate::model::seal::Secrets;
 use crate::route::Routes;
 use crate::store::link::Place;
+use crate::trace;
 use hyper::header::HeaderName;
 use read::Values;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -65,8 +67,12 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Every variable with its effective value, secrets masked, in the contract's order.
     pub shown: Vec<(String, String)>,
+    /// Where traces go; nowhere without one.
+    pub traces: Option<trace::Config>,
     /// Variables with our prefix that mean nothing.
     pub strangers: Vec<String>,
+    /// What of trace export cannot be done as it was asked for. Payments run without it.
+    pub remarks: Vec<Problem>,
 }
 
 /// Where the admin plane of a sidecar is, and what it wants to be shown.
@@ -200,6 +206,7 @@ fn assemble(
     let log_format = values.read("LOG_FORMAT", problems, |text| {
         one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
     });
+    let (traces, remarks) = traces::read(values, environment, trace::BUILT);
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
@@ -231,7 +238,9 @@ fn assemble(
         log: log?,
         log_format: log_format?,
         shown: shown(values),
+        traces,
         strangers: read::strangers(environment),
+        remarks,
     })
 }
 
@@ -263,7 +272,7 @@ fn shown(values: &Values<'_>) -> Vec<(String, String)> {
             let text = values.text(var);
             let text = match (var.name, text) {
                 (_, "") => String::new(),
-                ("REDIS_URL", url) => mask_urls(url),
+                ("REDIS_URL" | "OTEL_EXPORTER_OTLP_ENDPOINT", url) => mask_urls(url),
                 (_, text) if !var.secret => text.to_owned(),
                 _ => MASKED.to_owned(),
             };

@@ -82,7 +82,7 @@ impl<'a> Values<'a> {
     pub fn of_process(environment: &dyn Environment, problems: &mut Vec<Problem>) -> Values<'a> {
         let (mut set, mut files) = (BTreeMap::new(), BTreeMap::new());
         for var in vars::VARS {
-            let name = format!("{PREFIX}{}", var.name);
+            let name = var.whole_name();
             if let Some(value) = environment.get(&name) {
                 set.insert(var.name, value.trim().to_owned());
             }
@@ -150,7 +150,7 @@ impl<'a> Values<'a> {
     /// What the person who set it calls it.
     pub fn name_of(&self, var: &Var) -> String {
         match self.below {
-            None => format!("{PREFIX}{}", var.name),
+            None => var.whole_name(),
             Some(_) => format!("{}{}", self.place, var.name.to_ascii_lowercase()),
         }
     }

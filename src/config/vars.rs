@@ -1,13 +1,13 @@
 //! Every variable: its name, its default, what it is for. The README's and the chart's tables are
 //! held to this one by a test.
 
-/// The prefix of every variable.
+/// The prefix of every variable but those that are OpenTelemetry's.
 pub const PREFIX: &str = "ONCEWARD_";
 
 /// One variable.
 #[derive(Debug, Clone, Copy)]
 pub struct Var {
-    /// Its name without the prefix.
+    /// Its name without the prefix; one of OpenTelemetry's has none.
     pub name: &'static str,
     /// Its default; empty for none.
     pub default: &'static str,
@@ -30,6 +30,19 @@ const fn route(name: &'static str, default: &'static str, about: &'static str) -
 const fn secret(name: &'static str, default: &'static str, about: &'static str) -> Var {
     Var { name, default, about, of_route: false, secret: true }
 }
+
+impl Var {
+    /// Its name as it is set.
+    pub fn whole_name(&self) -> String {
+        match self.name.starts_with(OTEL) {
+            true => self.name.to_owned(),
+            false => format!("{PREFIX}{}", self.name),
+        }
+    }
+}
+
+/// What the names of OpenTelemetry's variables begin with.
+pub const OTEL: &str = "OTEL_";
 
 /// All of them, in the contract's order.
 pub const VARS: &[Var] = &[
@@ -109,6 +122,27 @@ pub const VARS: &[Var] = &[
     process("DRAIN_TIMEOUT", "25s", "how long SIGTERM waits for what is running"),
     process("LOG", "info", "tracing filter"),
     process("LOG_FORMAT", "json", "json or text"),
+    process(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "`http://collector:4318`: traces are exported there",
+    ),
+    process("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "the only one that is spoken"),
+    secret("OTEL_EXPORTER_OTLP_HEADERS", "", "headers for the collector: `name=value,name=value`"),
+    process("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "ms the collector may take"),
+    process(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "",
+        "file of who signs the collector's certificate; else the system's list",
+    ),
+    process(
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "always_on, always_off, traceidratio; parentbased_ before it: the caller decides first",
+    ),
+    process("OTEL_TRACES_SAMPLER_ARG", "1.0", "the share that traceidratio keeps, 0 to 1"),
+    process("OTEL_SERVICE_NAME", "onceward", "what this service is called in traces"),
+    process("OTEL_RESOURCE_ATTRIBUTES", "", "more to say of it: `name=value,name=value`"),
 ];
 
 /// The variable of that name.

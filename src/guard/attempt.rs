@@ -10,6 +10,7 @@ use crate::model::outcome::Meaning;
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
 use crate::store::orders::{Abandon, Renewal, Settle, Settlement, SpentToken};
+use crate::trace::{Kind, Span};
 use bytes::Bytes;
 use hyper::Response;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -189,6 +190,7 @@ impl Guard {
         why: &'static str,
     ) -> State {
         let keep = held.payment.route.tuning.record_ttl;
+        let _span = held.payment.span.child("abandon", Kind::Client);
         self.metrics.held(&held.payment.route.name, held.since.elapsed());
         match self.store.abandon(&held.payment.order, held.attempt, token, keep, why).await {
             // Somebody noticed that the lease was gone, or the order moved on otherwise.
@@ -214,8 +216,10 @@ impl Guard {
     async fn settle(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> State {
         self.metrics.held(&held.payment.route.name, held.since.elapsed());
         let patience = Instant::now() + self.redis_timeout;
+        let span = held.payment.span.child("settle", Kind::Client);
+        span.set("onceward.outcome", ending.to.word());
         loop {
-            if let Some(state) = self.try_settle(&held, &ending).await {
+            if let Some(state) = self.try_settle(&held, &ending, &span).await {
                 return state;
             }
             if Instant::now() >= patience {
@@ -230,10 +234,11 @@ impl Guard {
             let held = Held { payment, attempt, fence, since, until: Mutex::new(until) };
             while Instant::now() < until {
                 sleep(STORE_AGAIN).await;
-                if guard.try_settle(&held, &ending).await.is_some() {
+                if guard.try_settle(&held, &ending, &span).await.is_some() {
                     return;
                 }
             }
+            span.fail("not stored while the lease held");
             guard.metrics.alarm("outcome-not-stored", Some(&payment.order));
             tracing::error!(
                 order = %payment.order.id, fence, outcome = %ending.to,
@@ -245,7 +250,7 @@ impl Guard {
     }
 
     /// One try; the state the order is in then, or `None` when Redis did not say.
-    async fn try_settle(&self, held: &Held<'_>, ending: &Ending) -> Option<State> {
+    async fn try_settle(&self, held: &Held<'_>, ending: &Ending, span: &Span) -> Option<State> {
         let tuning = &held.payment.route.tuning;
         let settlement = Settlement {
             order: &held.payment.order,
@@ -258,6 +263,7 @@ impl Guard {
         };
         let settled = self.store.settle(&settlement).await.ok()?;
         self.metrics.settled(ending.to, &settled);
+        span.set("onceward.result", word_of(&settled));
         Some(match settled {
             Settle::Astray(stands) => {
                 self.metrics.astray(&held.payment.order, &stands);
@@ -299,6 +305,18 @@ impl Guard {
                 state
             }
         })
+    }
+}
+
+/// What a settle came to, as its span tells it: the script's own words.
+fn word_of(settle: &Settle) -> &'static str {
+    match settle {
+        Settle::Settled => "settled",
+        Settle::Astray(_) => "astray",
+        Settle::Kept => "kept",
+        Settle::Fenced(_) => "fenced",
+        Settle::Refused(_) => "refused",
+        Settle::Gone => "gone",
     }
 }
 

@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::orders::SpentToken;
 use crate::store::queue::{Enqueue, EnqueueAsk};
 use crate::store::record::Found;
+use crate::trace::Kind;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -23,7 +24,10 @@ impl Guard {
         };
         let mut had_attempt = false;
         for _ in 0..LAPSES {
-            let enqueued = match self.enqueue(&payment, &attempt, token.as_ref()).await {
+            let span = payment.span.child("enqueue", Kind::Client);
+            let enqueued = self.enqueue(&payment, &attempt, token.as_ref()).await;
+            span.end();
+            let enqueued = match enqueued {
                 Ok(enqueued) => enqueued,
                 // It may be queued, or was found to have been sent: whoever says that nothing will be sent, or sends it by another
                 // way, may be wrong.
@@ -56,7 +60,10 @@ impl Guard {
     /// Where an order stands that is not final, for a caller that need not wait for it.
     pub(super) async fn accepted(&self, payment: &Payment) -> Answer {
         match self.store.look(&payment.order).await {
-            Ok(Some(record)) => Answer::Accepted(Box::new(record)),
+            Ok(Some(record)) => {
+                payment.span.link(record.trace);
+                Answer::Accepted(Box::new(record))
+            }
             // It expired between two looks.
             Ok(None) => Answer::Refused(Refusal::InProgress, State::Unknown),
             Err(_) => Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
@@ -64,6 +71,7 @@ impl Guard {
     }
 
     async fn found_accepted(&self, payment: &Payment, found: Found) -> Answer {
+        payment.span.link(found.trace);
         if !found.state.is_final() {
             return self.accepted(payment).await;
         }
@@ -89,6 +97,7 @@ impl Guard {
             head: &payment.head,
             body: &payment.body,
             most: self.max_queued,
+            trace: payment.span.context(),
         };
         let until = Instant::now() + self.redis_timeout;
         let mut lost = match self.store.enqueue(&ask).await {

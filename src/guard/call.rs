@@ -10,6 +10,7 @@ use crate::model::outcome::{Meaning, of_call};
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
 use crate::route::Call;
+use crate::trace::{Span, pass_on};
 use crate::upstream::{Leg, Upstream};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -30,16 +31,17 @@ pub(crate) enum Said {
 
 /// Makes the call; its answer is read up to `cap` bytes.
 pub(crate) async fn call(
-    (upstream, leg): (&Upstream, Leg),
+    (upstream, leg, span): (&Upstream, Leg, &Span),
     authority: &str,
     call: &Call,
     key: &Key,
     (allowed, cap): (Duration, usize),
 ) -> Said {
     let until = Instant::now() + allowed;
-    let Some(request) = request(authority, call, key) else {
+    let Some(mut request) = request(authority, call, key) else {
         return Said::Nothing;
     };
+    pass_on(span, request.headers_mut());
     let sending = upstream.send_on(leg, request, sleep_until(until), || true);
     let Ok(sent) = timeout_at(until, sending).await else {
         return Said::Nothing;
@@ -52,6 +54,7 @@ pub(crate) async fn call(
         }
     };
     let (mut head, body) = response.into_parts();
+    span.set("http.response.status_code", u64::from(head.status.as_u16()));
     let body = match timeout_at(until, Limited::new(body, cap).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         // Cut, late, or larger than any answer to such a question.

@@ -37,6 +37,7 @@ use crate::route::{Ack, Route};
 use crate::store::StoreError;
 use crate::store::callbacks::{Accept, Acknowledged, Arrival};
 use crate::store::conclude::Conclude;
+use crate::trace::Kind;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -158,6 +159,7 @@ impl Guard {
             };
             match accept {
                 Accept::First(fence) => {
+                    notice.payment.span.set("onceward.fence", fence);
                     let until = asked + self.callback_lease(&notice.payment.route);
                     let copy = Forwarding { notice: &notice, attempt: &attempt, fence, until };
                     let heard = self.forward(&copy).await;
@@ -210,6 +212,7 @@ impl Guard {
             unchanged: &notice.unchanged,
             forward,
         };
+        let _span = notice.payment.span.child("accept", Kind::Client);
         match self.store.accept_callback(&arrival).await {
             Err(StoreError::Lost(_)) => self.store.accept_callback(&arrival).await,
             accept => accept,
@@ -272,10 +275,12 @@ impl Guard {
     ) -> Result<Acknowledged, StoreError> {
         let Notice { event, unchanged, settles, payment, .. } = copy.notice;
         if let (Some(settles), false) = (settles, *settled) {
+            let _span = payment.span.child("conclude", Kind::Client);
             self.settle_named(event, settles, named).await?;
             *settled = true;
         }
         let keep = payment.route.tuning.callback_ttl;
+        let _span = payment.span.child("settle", Kind::Client);
         self.store.settle_callback(event, (copy.attempt, copy.fence), keep, unchanged, kept).await
     }
 

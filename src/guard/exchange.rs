@@ -7,6 +7,7 @@ use super::{Guard, Payment};
 use crate::model::outcome::{Meaning, of_attempt};
 use crate::model::response::strip;
 use crate::payload::{Payload, PayloadError};
+use crate::trace::{Kind, Span};
 use crate::upstream::{Leg, Reuse, SendError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -61,10 +62,21 @@ impl Guard {
         fence: Option<u64>,
         may_send: impl Fn() -> bool,
     ) -> Outcome {
+        let span = payment.span.child("upstream", Kind::Client);
+        let outcome = self.exchanged(payment, request(payment, fence, &span), may_send).await;
+        outcome.tell(&span);
+        outcome
+    }
+
+    async fn exchanged(
+        &self,
+        payment: &Payment,
+        request: Request<Payload>,
+        may_send: impl Fn() -> bool,
+    ) -> Outcome {
         let until = Instant::now() + payment.route.tuning.upstream_timeout;
         let started = std::time::Instant::now();
         let leg = if payment.route.callback.is_some() { Leg::Callback } else { Leg::Attempt };
-        let request = request(payment, fence);
         let sent = self.upstream.send_on(leg, request, sleep_until(until), may_send).await;
         let (response, connection) = match sent {
             Ok(answered) => answered,
@@ -105,6 +117,23 @@ impl Guard {
                 Outcome::Large(Box::new(large), meaning)
             }
         }
+    }
+}
+
+impl Outcome {
+    /// Says what came of it.
+    fn tell(&self, span: &Span) {
+        let answered = |status: StatusCode, meaning: &Meaning| {
+            span.set("http.response.status_code", u64::from(status.as_u16()));
+            span.set("onceward.meaning", meaning.word());
+        };
+        match self {
+            Outcome::NotSent(_) => span.fail("nothing was sent"),
+            Outcome::NoAnswer(no_answer) => span.fail(why(*no_answer)),
+            Outcome::Answer(response, meaning) => answered(response.status(), meaning),
+            Outcome::Large(large, meaning) => answered(large.status(), meaning),
+        }
+        span.end();
     }
 }
 
@@ -175,7 +204,7 @@ fn whole(first: Bytes, more: BytesMut) -> Bytes {
 }
 
 /// The request as it goes out: the payment's, with the second line of defence on it.
-fn request(payment: &Payment, fence: Option<u64>) -> Request<Payload> {
+fn request(payment: &Payment, fence: Option<u64>, span: &Span) -> Request<Payload> {
     let mut request = Request::new(Payload::Full(payment.body.clone()));
     *request.method_mut() = payment.head.method.clone();
     *request.uri_mut() = payment.head.uri.clone();
@@ -187,6 +216,7 @@ fn request(payment: &Payment, fence: Option<u64>) -> Request<Payload> {
     if let Some(fence) = fence {
         headers.insert(FENCE, HeaderValue::from(fence));
     }
+    crate::trace::pass_on(span, &mut headers);
     *request.headers_mut() = headers;
     request
 }

@@ -16,6 +16,7 @@ use crate::model::response::Kept;
 use crate::route::Call;
 use crate::store::StoreError;
 use crate::store::record::Record;
+use crate::trace::Kind;
 use crate::upstream::Leg;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -76,8 +77,9 @@ impl Guard {
     async fn ask_about(&self, payment: &Payment, query: &Call) -> Said {
         let tuning = &payment.route.tuning;
         let bounds = (tuning.upstream_timeout, tuning.max_response_body);
-        call((&*self.upstream, Leg::Query), &self.authority, query, &payment.order.key, bounds)
-            .await
+        let span = payment.span.child("query", Kind::Client);
+        let way = (&*self.upstream, Leg::Query, &span);
+        call(way, &self.authority, query, &payment.order.key, bounds).await
     }
 
     /// How an order stands that upstream did not call absent.

@@ -44,6 +44,7 @@ use crate::store::orders::{Claim, ClaimAsk, SpentToken};
 use crate::store::record::{Found, Record};
 use crate::store::settled::Waiters;
 use crate::store::{Store, StoreError};
+use crate::trace::{Kind, Span, Tracer};
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use hyper::{Response, http::request};
@@ -87,6 +88,8 @@ pub struct Guard {
     pub hints: Hints,
     /// Claims that may stand and must be taken back, as many as are being worked on.
     pub leftovers: AtomicUsize,
+    /// Begins the spans of what nobody asked for just now.
+    pub tracer: Tracer,
 }
 
 /// A protected request, wholly read.
@@ -109,6 +112,8 @@ pub struct Payment {
     pub body: Bytes,
     /// Its place among the requests in hand; given up when all is done.
     pub place: Option<OwnedSemaphorePermit>,
+    /// Its span.
+    pub span: Span,
 }
 
 impl Payment {
@@ -124,6 +129,7 @@ impl Payment {
             head: self.head.clone(),
             body: self.body.clone(),
             place: None,
+            span: self.span.clone(),
         }
     }
 }
@@ -218,10 +224,11 @@ impl Guard {
 
     /// The stored answer to a request about a finished order, where this process remembers it. It
     /// is the answer that asking Redis would give.
-    pub fn recall(&self, asked: &Asked<'_>) -> Option<Answer> {
-        let (response, state) = self.finished.recall(asked)?;
+    pub fn recall(&self, asked: &Asked<'_>, span: &Span) -> Option<Answer> {
+        let answered = self.finished.recall(asked)?;
         self.metrics.duplicates.served(asked.id);
-        Some(Answer::Replay(response, state))
+        span.link(answered.trace);
+        Some(Answer::Replay(answered.response, answered.state))
     }
 
     fn remember(&self, payment: &Payment, found: &Found, since: Instant) {
@@ -231,7 +238,7 @@ impl Guard {
                 fingerprints: &payment.fingerprints,
                 token: payment.token.as_ref().map(|token| token.hash.as_str()),
             };
-            let answer = (found.state, response);
+            let answer = (found.state, response, found.trace);
             self.finished.remember(&asked, answer, found.left, since.into_std());
         }
     }
@@ -249,12 +256,21 @@ impl Guard {
         };
         for _ in 0..LAPSES {
             let asked = Instant::now();
+            let span = payment.span.child("claim", Kind::Client);
             let claim = match self.claim(&payment, &attempt, token.as_ref()).await {
                 Ok(claim) => claim,
-                Err(error) => return self.over_without_store(&payment, &error).await,
+                Err(error) => {
+                    span.fail("no decision from Redis");
+                    span.end();
+                    return self.over_without_store(&payment, &error).await;
+                }
             };
+            span.set("onceward.result", word_of(&claim));
+            span.end();
             return match claim {
-                Claim::Granted { fence, from, .. } => {
+                Claim::Granted { fence, attempts, from } => {
+                    payment.span.set("onceward.fence", fence);
+                    payment.span.set("onceward.attempt", attempts);
                     if from == State::Unknown {
                         self.metrics.permitted_reruns.inc();
                         tracing::warn!(
@@ -267,6 +283,7 @@ impl Guard {
                     )
                 }
                 Claim::Found(found) => {
+                    payment.span.link(found.trace);
                     self.remember(&payment, &found, asked);
                     self.found(&payment, found).await
                 }
@@ -322,6 +339,7 @@ impl Guard {
             grant_from: payment.grant_from,
             ask: payment.route.ask_after(),
             token,
+            trace: payment.span.context(),
         };
         let until = Instant::now() + self.redis_timeout;
         let mut may_stand = false;
@@ -406,6 +424,20 @@ impl Guard {
             RedisDown::Reject => Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
             RedisDown::Bypass => self.bypass(payment).await,
         }
+    }
+}
+
+/// What a claim came to, as its span tells it: the script's own words.
+fn word_of(claim: &Claim) -> &'static str {
+    match claim {
+        Claim::Granted { .. } => "granted",
+        Claim::Found(_) => "found",
+        Claim::Lapsed { .. } => "lapsed",
+        Claim::Mismatch(_) => "mismatch",
+        Claim::Moving(_) => "moving",
+        Claim::Illegal(..) => "illegal",
+        Claim::TokenInvalid => "token-invalid",
+        Claim::Voided => "voided",
     }
 }
 

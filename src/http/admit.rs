@@ -6,6 +6,7 @@ use super::faulty::Arrival;
 use super::forward::{announces_trailers, may_upgrade, towards_upstream};
 use super::identify::Identity;
 use super::read_body::read_body;
+use super::trace::span_of;
 use crate::answer::problem::{Name, Problem};
 use crate::guard::{Answer, Payment};
 use crate::model::key::Key;
@@ -14,6 +15,7 @@ use crate::model::token;
 use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
 use crate::store::finished::Asked;
+use crate::trace::Span;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -22,6 +24,7 @@ use hyper::{Request, Response};
 use std::sync::Arc;
 
 /// A request that was read whole.
+#[allow(clippy::large_enum_variant, reason = "the usual one is not worth an allocation")]
 pub(super) enum Admitted {
     /// It is about an order.
     Payment(Payment),
@@ -41,6 +44,7 @@ impl Plane {
         params: &Params<'_>,
         request: Request<Incoming>,
     ) -> Result<Admitted, Problem> {
+        let span = span_of(&request, &self.guard.tracer);
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             let detail = "Nothing was sent. Send the same request again.";
             return Err(Problem::new(Name::Overloaded, detail).closing());
@@ -60,8 +64,11 @@ impl Plane {
                 Arrival::Answered(response) => return Ok(Admitted::Struck(response)),
             }
         }
-        if let Some(answered) = identity.as_ref().and_then(|about| self.at_hand(route, about)) {
-            return Ok(answered);
+        if let Some(about) = &identity {
+            span.about(&about.order);
+            if let Some(answered) = self.at_hand(route, about, &span) {
+                return Ok(answered);
+            }
         }
         towards_upstream(&mut head, &self.config, false);
         // The body is in one piece now, however it came.
@@ -75,20 +82,30 @@ impl Plane {
         let route = route.clone();
         let place = Some(place);
         let grant_from = route.grant_from();
-        let payment =
-            Payment { order, route, fingerprints, callers, token, grant_from, head, body, place };
-        Ok(Admitted::Payment(payment))
+        Ok(Admitted::Payment(Payment {
+            order,
+            route,
+            fingerprints,
+            callers,
+            token,
+            grant_from,
+            head,
+            body,
+            place,
+            span,
+        }))
     }
 
     /// The answer to a duplicate that need not ask Redis. An event is no order and always does, even
     /// where its route's name is one's.
-    fn at_hand(&self, route: &Route, identity: &Identity) -> Option<Admitted> {
+    fn at_hand(&self, route: &Route, identity: &Identity, span: &Span) -> Option<Admitted> {
         if route.callback.is_some() {
             return None;
         }
         let Identity { order, fingerprints, token, .. } = identity;
         let token = token.as_ref().map(|token| token.hash.as_str());
-        let answer = self.guard.recall(&Asked { id: &order.id, fingerprints, token })?;
+        let asked = Asked { id: &order.id, fingerprints, token };
+        let answer = self.guard.recall(&asked, span)?;
         Some(Admitted::Answered(answer, order.key.clone()))
     }
 }

@@ -95,7 +95,7 @@ pub fn stack(
 + Send
 + 'static {
     ServiceBuilder::new()
-        .layer(trace::TraceLayer::new(plane.metrics.clone()))
+        .layer(trace::TraceLayer::new(plane.metrics.clone(), plane.guard.tracer.clone()))
         .layer(faulty::FaultyLayer::new(plane.faults.clone()))
         .layer(problems::ProblemsLayer)
         .layer(screen::ScreenLayer)

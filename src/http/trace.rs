@@ -1,9 +1,16 @@
 //! One span per request, and the count of what came of it. Nothing a request carries is logged:
 //! not its path, not its headers, not its body.
+//!
+//! Where traces are exported, every request has a place for a span of those as well, and the
+//! protected ones open it. What is passed on has none, and its `traceparent` stays as it was.
 
 use super::Answering;
-use crate::answer::problem::Told;
+use crate::answer::problem::{STATE, Told};
+use crate::fault;
+use crate::model::order::State;
 use crate::payload::Payload;
+use crate::trace::span::Value;
+use crate::trace::{self, Kind, Span, Tracer};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,7 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
 use tracing::{Instrument, field::Empty};
@@ -51,18 +58,20 @@ impl HttpMetrics {
 #[derive(Clone)]
 pub(super) struct TraceLayer {
     metrics: HttpMetrics,
+    tracer: Tracer,
 }
 
 /// Spans and counts.
 #[derive(Clone)]
 pub(super) struct Trace<S> {
     metrics: HttpMetrics,
+    tracer: Tracer,
     inner: S,
 }
 
 impl TraceLayer {
-    pub(super) fn new(metrics: HttpMetrics) -> TraceLayer {
-        TraceLayer { metrics }
+    pub(super) fn new(metrics: HttpMetrics, tracer: Tracer) -> TraceLayer {
+        TraceLayer { metrics, tracer }
     }
 }
 
@@ -70,7 +79,7 @@ impl<S> Layer<S> for TraceLayer {
     type Service = Trace<S>;
 
     fn layer(&self, inner: S) -> Trace<S> {
-        Trace { metrics: self.metrics.clone(), inner }
+        Trace { metrics: self.metrics.clone(), tracer: self.tracer.clone(), inner }
     }
 }
 
@@ -87,12 +96,17 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        let method = known(request.method());
+        let place = self.tracer.is_on().then(Place::default);
+        if let Some(place) = &place {
+            request.extensions_mut().insert(place.clone());
+        }
         // Lines told at higher levels name their order themselves: a span for each request that
         // hardly any line would stand in cost a tenth of the way from caller to Redis.
         let span = tracing::debug_span!(
             "request",
-            method = known(request.method()),
+            method,
             route = Empty,
             outcome = Empty,
             status = Empty,
@@ -107,10 +121,54 @@ where
                 span.record("status", response.status().as_u16());
                 span.in_scope(|| tracing::debug!("answered"));
                 metrics.count(&told);
+                if let Some(span) = place.as_ref().and_then(|Place(span)| span.get()) {
+                    finish(span, method, &told, &response);
+                }
             }
             Ok(response)
         })
     }
+}
+
+/// A place for a request's span, among what it carries along within this process.
+#[derive(Clone, Default)]
+struct Place(Arc<OnceLock<Span>>);
+
+/// The span of a request that is ours to answer; nothing where no traces are exported.
+pub(super) fn span_of<B>(request: &Request<B>, tracer: &Tracer) -> Span {
+    let Some(Place(place)) = request.extensions().get() else {
+        return Span::default();
+    };
+    let begin = || {
+        let parent = trace::told(request.headers());
+        tracer.begin(known(request.method()), Kind::Server, parent)
+    };
+    place.get_or_init(begin).clone()
+}
+
+fn finish(span: &Span, method: &'static str, told: &Told, response: &Response<Payload>) {
+    let Some(route) = &told.route else {
+        // It turned out to carry no key, and was passed on.
+        return span.discard();
+    };
+    span.rename(|| format!("{method} {route}"));
+    span.set("http.request.method", method);
+    span.set("http.response.status_code", u64::from(response.status().as_u16()));
+    span.set("onceward.route", route);
+    span.set("onceward.outcome", told.outcome);
+    span.set("onceward.replay", ["replay", "document"].contains(&told.outcome));
+    let headers = response.headers();
+    let state = headers.get(STATE).and_then(|word| State::from_word(word.to_str().ok()?));
+    if let Some(state) = state {
+        span.set("onceward.state", state.word());
+    }
+    if let Some(fault) = headers.get(fault::HEADER).and_then(|id| id.to_str().ok()) {
+        span.set("onceward.fault", Value::Name(fault.into()));
+    }
+    if response.status().is_server_error() {
+        span.fail(told.outcome);
+    }
+    span.end();
 }
 
 /// A method by its name; one that somebody made up could carry anything.

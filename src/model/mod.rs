@@ -18,6 +18,7 @@ pub mod response;
 pub mod seal;
 pub mod source;
 pub mod token;
+pub mod trace;
 pub mod xml;
 
 #[cfg(test)]

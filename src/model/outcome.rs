@@ -26,15 +26,21 @@ pub enum Meaning {
 impl Meaning {
     /// The meaning of a rule's `means`.
     pub fn from_word(word: &str) -> Option<Meaning> {
-        Some(match word {
-            "succeeded" => Meaning::Succeeded,
-            "failed" => Meaning::Failed,
-            "unknown" => Meaning::Unknown,
-            "declined" => Meaning::Declined,
-            "absent" => Meaning::Absent,
-            "cancelled" => Meaning::Cancelled,
-            _ => return None,
-        })
+        use Meaning::{Absent, Cancelled, Declined, Failed, Succeeded, Unknown};
+        let all = [Succeeded, Failed, Unknown, Declined, Absent, Cancelled];
+        all.into_iter().find(|meaning| meaning.word() == word)
+    }
+
+    /// As a rule's `means` says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Meaning::Succeeded => "succeeded",
+            Meaning::Failed => "failed",
+            Meaning::Unknown => "unknown",
+            Meaning::Declined => "declined",
+            Meaning::Absent => "absent",
+            Meaning::Cancelled => "cancelled",
+        }
     }
 }
 

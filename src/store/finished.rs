@@ -12,6 +12,7 @@
 
 use crate::model::order::State;
 use crate::model::response::{StoredResponse, pack, unpack};
+use crate::model::trace::TraceContext;
 use bytes::Bytes;
 use hyper::StatusCode;
 use prometheus_client::metrics::counter::Counter;
@@ -49,6 +50,17 @@ pub struct Asked<'a> {
     pub token: Option<&'a str>,
 }
 
+/// A finished order's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// The response.
+    pub response: StoredResponse,
+    /// The state; final.
+    pub state: State,
+    /// The span of the attempt that brought it.
+    pub trace: Option<TraceContext>,
+}
+
 /// What is remembered of all orders.
 pub struct Finished {
     orders: Option<Cache<Box<str>, Arc<Entry>, Weight>>,
@@ -63,6 +75,7 @@ struct Entry {
     token: Option<Box<str>>,
     until: Instant,
     state: State,
+    trace: Option<TraceContext>,
     status: StatusCode,
     /// The packed headers, then the body.
     response: Bytes,
@@ -108,7 +121,7 @@ impl Finished {
     }
 
     /// The stored answer to a request, if it is remembered.
-    pub fn recall(&self, asked: &Asked<'_>) -> Option<(StoredResponse, State)> {
+    pub fn recall(&self, asked: &Asked<'_>) -> Option<Answered> {
         let orders = self.orders.as_ref().filter(|_| self.listening.load(Ordering::Acquire))?;
         let entry = orders.get(asked.id)?;
         if entry.until <= Instant::now() {
@@ -121,7 +134,8 @@ impl Finished {
         let headers = unpack(&entry.response.slice(..entry.headers)).filter(|_| same)?;
         let body = entry.response.slice(entry.headers..);
         self.hits.inc();
-        Some((StoredResponse { status: entry.status, headers, body }, entry.state))
+        let response = StoredResponse { status: entry.status, headers, body };
+        Some(Answered { response, state: entry.state, trace: entry.trace })
     }
 
     /// Remembers what Redis answered to a request that was sent at `since`: a final order's
@@ -129,7 +143,7 @@ impl Finished {
     pub fn remember(
         &self,
         asked: &Asked<'_>,
-        (state, response): (State, &StoredResponse),
+        (state, response, trace): (State, &StoredResponse, Option<TraceContext>),
         left: Duration,
         since: Instant,
     ) {
@@ -148,6 +162,7 @@ impl Finished {
             token: asked.token.map(Into::into),
             until: since + left.min(FRESH),
             state,
+            trace,
             status: response.status,
             response: packed.into(),
             headers: headers.len(),

@@ -6,6 +6,7 @@ use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{AttemptId, Order, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
+use crate::model::trace::TraceContext;
 use redis::Cmd;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct ClaimAsk<'a> {
     pub ask: Option<Duration>,
     /// The token presented, if any.
     pub token: Option<&'a SpentToken>,
+    /// The span that this attempt is told of in, for those who meet its order later.
+    pub trace: Option<TraceContext>,
 }
 
 /// A token as a claim spends it.
@@ -160,7 +163,7 @@ impl Store {
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
         let grant_from = words(ask.grant_from);
-        let asked = parts::asked(order, ask.fingerprints, ask.callers, ask.ask);
+        let asked = parts::asked(order, ask.fingerprints, ask.callers, ask.ask, ask.trace);
         let arguments = |command: &mut Cmd| {
             command
                 .arg(&*order.id)

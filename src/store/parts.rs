@@ -6,23 +6,27 @@ use super::orders::millis;
 use crate::model::identity::Order;
 use crate::model::response::{Kept, StoredResponse, pack, unpack};
 use crate::model::seal::{CannotSeal, Secrets};
+use crate::model::trace::TraceContext;
 use bytes::Bytes;
 use hyper::StatusCode;
 use std::borrow::Cow;
 use std::time::Duration;
 
 /// What was asked and by whom; `ask` is how long after its outcome became unknown the order is first
-/// asked about, where it can be. Of the digests, one per secret, the writing one is kept.
+/// asked about, where it can be; `trace` the place of what is done about it. Of the digests, one per
+/// secret, the writing one is kept.
 pub(super) fn asked(
     order: &Order,
     fingerprints: &str,
     callers: &str,
     ask: Option<Duration>,
+    trace: Option<TraceContext>,
 ) -> Vec<u8> {
     let first = |all: &str| all.find(',').unwrap_or(all.len());
     let ask = ask.map_or(String::new(), |ask| millis(ask).to_string());
     let step = lifecycle::step(order);
-    let words: [(&str, &str); 7] = [
+    let trace = trace.map_or(String::new(), |trace| trace.stored());
+    let words: [(&str, &str); 8] = [
         ("route", &order.route),
         ("key", order.key.as_str()),
         ("scope", &order.scope),
@@ -30,6 +34,7 @@ pub(super) fn asked(
         ("caller", &callers[..first(callers)]),
         ("ask", &ask),
         ("move", &step),
+        ("trace", &trace),
     ];
     let mut packed = Vec::with_capacity(256);
     // A map of so many pairs; what is empty is left out.

@@ -10,6 +10,7 @@ use super::{Store, lifecycle, parts, request, script};
 use crate::model::identity::{AttemptId, Order, PARTITIONS, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
+use crate::model::trace::TraceContext;
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use redis::Cmd;
@@ -39,6 +40,8 @@ pub struct EnqueueAsk<'a> {
     pub body: &'a Bytes,
     /// How many entries all partitions together may hold.
     pub most: u64,
+    /// The span of the acceptance, for those who meet the order later.
+    pub trace: Option<TraceContext>,
 }
 
 /// What an enqueue found.
@@ -91,6 +94,8 @@ pub struct Draft {
     pub caller: String,
     /// Head and body; `None` when they cannot be read back.
     pub request: Option<(Parts, Bytes)>,
+    /// The span of its acceptance, where that is in a trace that is kept.
+    pub trace: Option<TraceContext>,
 }
 
 /// What became of an entry.
@@ -143,7 +148,7 @@ impl Store {
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&name, &lease, &token, &request, &queue], &lifecycle);
         let (grant_from, hint) = (words(QUEUE_FROM), self.names.queued_channel());
-        let asked = parts::asked(order, ask.fingerprints, ask.callers, None);
+        let asked = parts::asked(order, ask.fingerprints, ask.callers, None, ask.trace);
         let most = ask.most.div_ceil(PARTITIONS.into());
         let arguments = |command: &mut Cmd| {
             command
@@ -177,6 +182,7 @@ impl Store {
                 updated: Some(at(reply.number()?)),
                 expires: None,
                 kept: Kept::Nothing,
+                trace: None,
                 history: Vec::new(),
                 lifecycle: None,
             })),
@@ -236,6 +242,7 @@ impl Store {
                 scope: reply.text()?,
                 fingerprint: reply.text()?,
                 caller: reply.text()?,
+                trace: TraceContext::from_stored(&reply.bytes()?),
                 request: request::open(&reply.bytes()?, &entry.id, &self.config.secrets),
             }),
             other => return Err(reply.unknown(other)),

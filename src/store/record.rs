@@ -8,6 +8,7 @@ use crate::model::lifecycle::Standing;
 use crate::model::order::State;
 use crate::model::response::Kept;
 use crate::model::seal::Secrets;
+use crate::model::trace::TraceContext;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,8 @@ pub struct Found {
     /// In flight: how long its lease holds. Final: how long its record is kept yet, where a claim
     /// asked and its token, if any, is known to be this order's. Else zero.
     pub left: Duration,
+    /// The span of the attempt it is about, where that is in a trace that is kept.
+    pub trace: Option<TraceContext>,
 }
 
 /// All that is known of one order.
@@ -55,6 +58,8 @@ pub struct Record {
     pub expires: Option<SystemTime>,
     /// What it holds of a response; nothing while it is in flight.
     pub kept: Kept,
+    /// The span of its last attempt, or of its acceptance, where that is in a trace that is kept.
+    pub trace: Option<TraceContext>,
     /// Its transitions, oldest first.
     pub history: Vec<Transition>,
     /// Where the lifecycle it has a part in stands, if that was looked at.
@@ -134,6 +139,7 @@ pub(super) fn found(
         fence,
         kept: parts::kept(answered, &order.id, secrets),
         left: Duration::from_millis(left.max(0).unsigned_abs()),
+        trace: TraceContext::from_stored(&reply.bytes()?),
     })
 }
 
@@ -166,6 +172,7 @@ fn read(
         _ => parts::kept(fields.get("answered").cloned().unwrap_or_default(), id, secrets),
     };
     Ok(Some(Record {
+        trace: fields.get("trace").and_then(|text| TraceContext::from_stored(text)),
         id: id.to_owned(),
         route: text("route"),
         key: text("key"),

@@ -13,6 +13,7 @@ use crate::model::order::State;
 use crate::route::Routes;
 use crate::store::StoreError;
 use crate::store::queue::{DeadLetter, Dequeue, Entry};
+use crate::trace::{self, Kind};
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -244,6 +245,10 @@ impl Bench {
                 (Some(route), Ok(key), Some((head, body))) => {
                     let order = route.order(&draft.scope, key);
                     let subject = faults.order(&route.name, order.key.as_str());
+                    // One payment, one trace: what was accepted there is sent here.
+                    let parent = draft.trace.or_else(|| trace::told(&head.headers));
+                    let span = guard.tracer.begin("dispatch", Kind::Consumer, parent);
+                    span.about(&order);
                     let payment = Payment {
                         order,
                         route,
@@ -254,6 +259,7 @@ impl Bench {
                         head,
                         body,
                         place: None,
+                        span,
                     };
                     guard.dispatch(payment).on_behalf_of(subject).await;
                 }

@@ -16,10 +16,12 @@ use crate::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::model::outcome::Meaning;
+use crate::model::trace::TraceContext;
 use crate::route::{Call, Route, Routes};
 use crate::store::record::Record;
 use crate::store::resolve::{Adopt, Release, Resolution, Resolve, Word};
 use crate::store::{Store, StoreError};
+use crate::trace::{Kind, Span, Tracer};
 use crate::upstream::{Leg, Upstream};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub struct Resolver {
     pub hints: Hints,
     /// Accidents on demand.
     pub faults: Faults,
+    /// Begins the spans of its calls.
+    pub tracer: Tracer,
 }
 
 /// One turn of one order.
@@ -62,6 +66,8 @@ struct Turn<'a> {
     name: &'a AttemptId,
     /// For how long nothing was heard of its attempt.
     quiet: Duration,
+    /// The span of its attempt.
+    trace: Option<TraceContext>,
 }
 
 impl Resolver {
@@ -140,17 +146,20 @@ impl Resolver {
             return Ok(());
         };
         let allowed = turn.min(route.tuning.upstream_timeout);
-        let turn = Turn { order, route, fence: record.fence, name, quiet };
+        let (fence, trace) = (record.fence, record.trace);
+        let turn = Turn { order, route, fence, name, quiet, trace };
         match (state, &route.query, &route.cancel) {
             // The turn ends when it may be cancelled.
             (State::Cancelling, ..) if may_cancel_from(route, record) > Some(now) => Ok(()),
             (State::Cancelling, _, Some(cancel)) => {
-                let said = self.call(Leg::Cancel, cancel, &turn, allowed).await;
-                self.cancelled(&turn, said).await
+                let span = self.begin("cancel", &turn);
+                let said = self.call(Leg::Cancel, cancel, &turn, (allowed, &span)).await;
+                self.cancelled(&turn, said, &span).await
             }
             (State::Unknown, Some(query), _) => {
-                let said = self.call(Leg::Query, query, &turn, allowed).await;
-                self.answered(&turn, said).await
+                let span = self.begin("query", &turn);
+                let said = self.call(Leg::Query, query, &turn, (allowed, &span)).await;
+                self.answered(&turn, said, &span).await
             }
             _ => Ok(()),
         }
@@ -172,14 +181,28 @@ impl Resolver {
         }
     }
 
-    async fn call(&self, leg: Leg, what: &Call, turn: &Turn<'_>, allowed: Duration) -> Said {
+    /// The span of a call, in the trace of the attempt it is about.
+    fn begin(&self, name: &'static str, turn: &Turn<'_>) -> Span {
+        let span = self.tracer.begin(name, Kind::Client, turn.trace);
+        span.about(turn.order);
+        span.set("onceward.fence", turn.fence);
+        span
+    }
+
+    async fn call(
+        &self,
+        leg: Leg,
+        what: &Call,
+        turn: &Turn<'_>,
+        (allowed, span): (Duration, &Span),
+    ) -> Said {
         let cap = turn.route.tuning.max_response_body;
-        let way = (&self.upstream, leg);
+        let way = (&self.upstream, leg, span);
         call(way, &self.authority, what, &turn.order.key, (allowed, cap)).await
     }
 
     /// What a query said.
-    async fn answered(&self, turn: &Turn<'_>, said: Said) -> Result<(), StoreError> {
+    async fn answered(&self, turn: &Turn<'_>, said: Said, span: &Span) -> Result<(), StoreError> {
         let result = match said {
             Said::Nothing => "unanswered",
             Said::Unclear => "unclear",
@@ -200,11 +223,12 @@ impl Resolver {
             Said::Meaning(Meaning::Cancelled | Meaning::Declined, _) => "unclear",
         };
         self.metrics.resolution(result);
+        span.set("onceward.result", result);
         Ok(())
     }
 
     /// What a cancel call said.
-    async fn cancelled(&self, turn: &Turn<'_>, said: Said) -> Result<(), StoreError> {
+    async fn cancelled(&self, turn: &Turn<'_>, said: Said, span: &Span) -> Result<(), StoreError> {
         let result = match said {
             Said::Nothing => "unanswered",
             Said::Meaning(Meaning::Cancelled, _) => {
@@ -231,6 +255,7 @@ impl Resolver {
             Said::Unclear | Said::Meaning(..) => "unclear",
         };
         self.metrics.cancel(result);
+        span.set("onceward.result", result);
         Ok(())
     }
 

@@ -156,8 +156,6 @@ fn the_schema_knows_every_field_of_a_route() {
     real.extend(fields(callbacks, "CallbackShape"));
     // Spread over the others before they are read.
     real.insert("preset".to_owned());
-    // In the contract; refused by a binary that does not have them yet.
-    real.insert("lifecycle".to_owned());
     assert_eq!(
         told, real,
         "$defs.route.properties of helm/onceward/values.schema.json, fields of a route"

@@ -15,6 +15,7 @@ use onceward::payload::Payload;
 use onceward::route::{Ack, Route};
 use onceward::store::cancel::CancelAsk;
 use onceward::store::orders::Lapse;
+use onceward::trace::Span;
 use onceward::worker::resolve::Resolver;
 use serde_json::json;
 use std::collections::HashMap;
@@ -121,6 +122,7 @@ fn payment(route: &Arc<Route>, order: Order) -> Payment {
         head,
         body: Bytes::from_static(b"{}"),
         place: None,
+        span: Span::default(),
     }
 }
 

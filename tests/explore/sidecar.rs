@@ -15,6 +15,7 @@ use onceward::store::history::History;
 use onceward::store::link::Link;
 use onceward::store::settled::Waiters;
 use onceward::store::{self, Store, StoreMetrics};
+use onceward::trace::Tracer;
 use onceward::upstream::{self, Upstream};
 use onceward::worker::ResolveMetrics;
 use onceward::worker::resolve::Resolver;
@@ -138,6 +139,7 @@ impl Sidecar {
             metrics: counts.guard.clone(),
             hints: hints.clone(),
             leftovers: AtomicUsize::new(0),
+            tracer: Tracer::default(),
         };
         let resolver = Resolver {
             store: self.store.clone(),
@@ -149,6 +151,7 @@ impl Sidecar {
             guard: counts.guard.clone(),
             hints,
             faults: Faults::default(),
+            tracer: Tracer::default(),
         };
         Rooms { guard: Arc::new(guard), resolver, sign }
     }

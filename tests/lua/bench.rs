@@ -10,6 +10,7 @@ use onceward::model::order::State;
 use onceward::model::response::{Kept, StoredResponse};
 use onceward::model::seal::Secrets;
 use onceward::model::token::{Token, TokenFor};
+use onceward::model::trace::TraceContext;
 use onceward::store::callbacks::{Accept, Acknowledged, Arrival, Dropped};
 use onceward::store::cancel::{Cancel, CancelAsk};
 use onceward::store::conclude::Conclude;
@@ -115,6 +116,7 @@ impl Bench {
             from: &[State::None],
             ask: Some(ASK),
             token: None,
+            trace: None,
         }
     }
 
@@ -323,6 +325,7 @@ impl Bench {
             head: &head,
             body: &"{}".into(),
             most: 128,
+            trace: None,
         };
         self.store.enqueue(&ask).await.unwrap()
     }
@@ -464,6 +467,7 @@ pub struct Ask<'a> {
     from: &'static [State],
     ask: Option<Duration>,
     token: Option<SpentToken>,
+    trace: Option<TraceContext>,
 }
 
 impl<'a> Ask<'a> {
@@ -519,6 +523,12 @@ impl<'a> Ask<'a> {
         self
     }
 
+    /// Told of in that span.
+    pub fn traced(mut self, span: TraceContext) -> Ask<'a> {
+        self.trace = Some(span);
+        self
+    }
+
     pub async fn claim(&self) -> Claim {
         self.try_claim().await.unwrap()
     }
@@ -534,6 +544,7 @@ impl<'a> Ask<'a> {
             grant_from: self.from,
             ask: self.ask,
             token: self.token.as_ref(),
+            trace: self.trace,
         };
         self.store.claim(&ask).await
     }

@@ -25,3 +25,4 @@ mod settle;
 mod survey;
 mod token;
 pub mod tour;
+mod trace;

@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod cutter;
 pub mod dice;
 pub mod faults;

@@ -3,6 +3,7 @@
 use super::redis::Redis;
 use super::upstream::Upstream;
 use super::{PATIENCE, signal, until};
+use onceward::config::vars::{OTEL, PREFIX};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -42,9 +43,10 @@ pub fn sidecar(redis: &Redis, upstream: &Upstream) -> Builder {
 }
 
 impl Builder {
-    /// Sets a variable, named without its prefix.
+    /// Sets a variable, named without its prefix; OpenTelemetry's have none.
     pub fn set(mut self, name: &str, value: &str) -> Builder {
-        self.variables.insert(format!("ONCEWARD_{name}"), value.into());
+        let prefix = if name.starts_with(OTEL) { "" } else { PREFIX };
+        self.variables.insert(format!("{prefix}{name}"), value.into());
         self
     }
 

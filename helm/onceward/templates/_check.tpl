@@ -53,7 +53,7 @@
 {{- end -}}
 
 {{/* Values that come from a Secret or not at all. redisUrl may be plain as long as it has no password. */}}
-{{- define "onceward.secrets" -}}adminToken adminReadToken secret{{- end -}}
+{{- define "onceward.secrets" -}}adminToken adminReadToken secret otelExporterOtlpHeaders{{- end -}}
 
 {{- define "onceward.refuse" -}}
 {{- fail (printf "\n\nonceward: %s.\n" .) -}}

@@ -1,11 +1,14 @@
 {{/*
 The container's env: one variable per value of `config` that is set, in the order of their names.
-lockTtl is ONCEWARD_LOCK_TTL; a secret that is mounted is ONCEWARD_..._FILE.
+lockTtl is ONCEWARD_LOCK_TTL, otelServiceName OTEL_SERVICE_NAME; a secret that is mounted is ..._FILE.
 */}}
 {{- define "onceward.env" -}}
 {{- $o := .Values.onceward -}}
 {{- range $name, $value := omit $o.config "routes" }}
-{{- $var := printf "ONCEWARD_%s" ($name | snakecase | upper) }}
+{{- $var := $name | snakecase | upper }}
+{{- if not (hasPrefix "OTEL_" $var) }}
+{{- $var = printf "ONCEWARD_%s" $var }}
+{{- end }}
 {{- if kindIs "map" $value }}
 {{- if eq (default "file" $value.as) "env" }}
 - name: {{ $var }}

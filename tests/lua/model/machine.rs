@@ -178,7 +178,7 @@ impl Model {
             let state = if self.is_unfinished() { State::InFlight } else { state };
             let timed = matches!(state, State::InFlight | State::Succeeded | State::Failed);
             let left = if timed { super::LONG } else { Duration::ZERO };
-            return Claim::Found(Found { state, fence, kept: self.shown(), left });
+            return Claim::Found(Found { state, fence, kept: self.shown(), left, trace: None });
         }
         match life.bars(self.number) {
             Some(Bar::Moving) => return Claim::Moving(state),

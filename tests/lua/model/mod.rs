@@ -246,6 +246,7 @@ impl<'a> Run<'a> {
                     grant_from: &from[..if *retry { 2 } else { 1 }],
                     ask: askable.then_some(LONG),
                     token: None,
+                    trace: None,
                 };
                 let mut claim = store.claim(&ask).await.unwrap();
                 if let Claim::Found(found) = &mut claim
@@ -535,6 +536,7 @@ fn as_seen(order: &Order, fence: u64, asks: u64) -> Record {
         created: None,
         updated: None,
         expires: None,
+        trace: None,
         kept: onceward::model::response::Kept::Nothing,
         history: Vec::new(),
         lifecycle: None,
