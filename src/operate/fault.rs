@@ -39,7 +39,7 @@ pub struct Rule {
     /// query, cancel or callback
     at: String,
     /// What: lose, reset, duplicate, reorder, corrupt, stop, crash, delay=2s, status=503, cut=100,
-    /// pad=1000, body=TEXT or error=OOM
+    /// pad=1000, body=TEXT, error=OOM or forget
     what: String,
     /// Only orders and callbacks of this route
     #[arg(long)]

@@ -1,8 +1,10 @@
 //! The accidents that may happen to a Redis command, told as the real ones are.
 
+use super::link::{self, Link};
+use super::names::Names;
 use super::{Store, StoreError, script};
 use crate::fault::{At, Carry, Deed, Faults, Firing};
-use redis::{Cmd, Value};
+use redis::{Arg, Cmd, Value};
 use tokio::time::{Instant, timeout_at};
 
 /// Commands that are no scripts, by the name they are counted and matched under.
@@ -23,9 +25,13 @@ impl Store {
     ) -> Result<Value, StoreError> {
         let deadline = Instant::now() + self.link.timeout();
         let (link, faults, command) = (self.link.clone(), self.faults.clone(), command.clone());
+        let names = self.names.clone();
         let sending = async move {
             let before = faults.to_command(At::RedisBefore, name);
             strike(&before, deadline).await?;
+            if before.iter().any(|firing| firing.deed == Deed::Forget) {
+                forget(&link, &names, &command).await?;
+            }
             if before.iter().any(|firing| firing.deed == Deed::Duplicate) {
                 // Both are on their way before either is answered.
                 let (_, second) = tokio::join!(link.send(&command), link.send(&command));
@@ -97,6 +103,26 @@ async fn back(
         }
     }
     Ok(value)
+}
+
+/// Redis is another server that never heard of the order a command is about: record and lease are
+/// gone, and the mark that says which server it was.
+async fn forget(link: &Link, names: &Names, command: &Cmd) -> Result<(), StoreError> {
+    let Some(partition) = link::partition(command) else {
+        return Ok(());
+    };
+    let mut lost = redis::cmd("DEL");
+    lost.arg(names.history(partition));
+    for word in command.args_iter() {
+        if let Arg::Simple(name) = word
+            && names.is_of_one(name)
+        {
+            lost.arg(name);
+        }
+    }
+    link.send(&lost).await?;
+    link.shift();
+    Ok(())
 }
 
 fn silence() -> StoreError {

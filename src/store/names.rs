@@ -79,6 +79,12 @@ impl Names {
         self.of(partition, "stream", "dead")
     }
 
+    /// Whether a name is that of one order's or event's record or lease.
+    pub(super) fn is_of_one(&self, name: &[u8]) -> bool {
+        let kind = name.split(|byte| *byte == b':').rev().nth(1);
+        matches!(kind, Some(b"order" | b"callback" | b"lease"))
+    }
+
     /// The mark that names the server seen last.
     pub fn history(&self, partition: Partition) -> String {
         self.of(partition, "history", "all")

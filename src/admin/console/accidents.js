@@ -29,6 +29,7 @@ export const KINDS = {
   corrupt: { says: "one byte of the body is another", at: ["request", ...BODIES] },
   duplicate: { says: "it arrives twice, both copies at once", at: ["request", "upstream_request", "query", "cancel", "callback", "redis_before"] },
   reorder: { says: "it is held until the next one has passed", at: ANYWHERE },
+  forget: { says: "another Redis answers from now on, and it never heard of the order", at: ["redis_before"] },
   error: { says: "Redis answers with this error word and does nothing", at: ["redis_before"], takes: "text", example: "OOM" },
   stop: { says: "the sidecar begins to drain, as by SIGTERM", at: ANYWHERE },
   crash: { says: "the sidecar dies where it stands, as by kill -9", at: ANYWHERE },

@@ -7,6 +7,7 @@ mod cut;
 mod delay;
 mod duplicate;
 mod error;
+mod forget;
 mod lose;
 mod pad;
 mod reorder;
@@ -38,6 +39,7 @@ pub enum Deed {
     Duplicate,
     Reorder,
     Error(String),
+    Forget,
     Stop,
     Crash,
 }
@@ -57,7 +59,7 @@ pub(super) struct Kind {
 }
 
 /// Every kind, in the README's order.
-pub(super) const KINDS: [Kind; 13] = [
+pub(super) const KINDS: [Kind; 14] = [
     delay::KIND,
     lose::KIND,
     reset::KIND,
@@ -69,6 +71,7 @@ pub(super) const KINDS: [Kind; 13] = [
     duplicate::KIND,
     reorder::KIND,
     error::KIND,
+    forget::KIND,
     stop::KIND,
     crash::KIND,
 ];
@@ -102,6 +105,7 @@ impl Deed {
             Deed::Duplicate => &duplicate::KIND,
             Deed::Reorder => &reorder::KIND,
             Deed::Error(_) => &error::KIND,
+            Deed::Forget => &forget::KIND,
             Deed::Stop => &stop::KIND,
             Deed::Crash => &crash::KIND,
         }

@@ -17,6 +17,7 @@ mod wire;
 
 pub use confirm::Confirm;
 pub use place::{Mode, Place, Source};
+pub(super) use slots::partition;
 pub use slots::slot;
 
 use super::error::StoreError;
@@ -73,6 +74,11 @@ impl Link {
     /// How things stand: another number whenever another server may be behind our commands.
     pub fn stand(&self) -> u64 {
         self.place.stand()
+    }
+
+    /// As if another server answered from now on.
+    pub(super) fn shift(&self) {
+        self.place.shift();
     }
 
     /// Sends one command and waits for its answer, no longer than the timeout.

@@ -22,7 +22,7 @@ pub fn slot(partition: Partition) -> u16 {
 }
 
 /// The partition a command's first key is in; `None` for a command without one.
-pub(super) fn partition(command: &Cmd) -> Option<Partition> {
+pub(in crate::store) fn partition(command: &Cmd) -> Option<Partition> {
     let mut words = command.args_iter().map(|word| match word {
         Arg::Simple(bytes) => bytes,
         _ => &[],
