@@ -29,8 +29,11 @@ use crate::payload::Payload;
 /// Header lines accepted in one request; beyond it 431.
 const MAX_HEADERS: usize = 100;
 
-/// Bytes of one request's head; beyond it 431. Also what is read ahead of a body.
+/// Bytes of one request's head; beyond it 431.
 const MAX_HEAD: usize = 64 * 1024;
+
+/// Bytes of a body read at a time, where it comes that fast.
+const MAX_READ: usize = 256 * 1024;
 
 /// After an accept failed (out of descriptors, mostly), the pause before the next.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
@@ -150,7 +153,7 @@ where
         .header_read_timeout(config.header_timeout)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(MAX_READ)
         .serve_connection(io, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);

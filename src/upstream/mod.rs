@@ -51,6 +51,9 @@ const TRIES: usize = 3;
 const MAX_ANSWER_HEADERS: usize = 200;
 const MAX_ANSWER_HEAD: usize = 64 * 1024;
 
+/// Bytes of an answer read at a time, where it comes that fast.
+const MAX_READ: usize = 256 * 1024;
+
 /// One thread's client.
 pub struct Upstream {
     config: Config,
@@ -154,7 +157,7 @@ impl Upstream {
         stream.set_nodelay(true).map_err(|error| not_sent(&error))?;
         let (connection, driver) = Builder::new()
             .max_headers(MAX_ANSWER_HEADERS)
-            .max_buf_size(MAX_ANSWER_HEAD)
+            .max_buf_size(MAX_READ)
             .max_header_size(MAX_ANSWER_HEAD)
             .handshake(TokioIo::new(stream))
             .await
