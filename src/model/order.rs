@@ -97,8 +97,15 @@ impl fmt::Display for State {
 
 /// States as the scripts read them: words joined by commas.
 pub fn words(states: &[State]) -> String {
-    let words: Vec<_> = states.iter().map(|state| state.word()).collect();
-    words.join(",")
+    // Room for the longest lists there are.
+    let mut words = String::with_capacity(64);
+    for state in states {
+        if !words.is_empty() {
+            words.push(',');
+        }
+        words.push_str(state.word());
+    }
+    words
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Watch {
     }
 
     fn read_line<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', bytes);
         self.line.add(&bytes[..end.unwrap_or(bytes.len())]);
         match end {
             None => &[],

@@ -136,6 +136,9 @@ impl Upstream {
     async fn connection(&self) -> Result<SendRequest<Payload>, SendError> {
         while let Some(mut connection) = self.idle.take() {
             // Ready means: the last answer is read to its end and the other side has not hung up.
+            if connection.is_ready() {
+                return Ok(connection);
+            }
             let ready = tokio::time::timeout(self.config.connect_timeout, connection.ready());
             if matches!(ready.await, Ok(Ok(()))) {
                 return Ok(connection);

@@ -8,7 +8,7 @@
 use super::reply::{self, Stop};
 use bytes::{Buf, BytesMut};
 use futures_util::future::select_ok;
-use redis::{Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
+use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -104,7 +104,7 @@ impl Wire {
         let reply = {
             let mut queue = self.queue()?;
             if asking {
-                redis::cmd("ASKING").write_packed_command(&mut queue.leaving);
+                pack(&redis::cmd("ASKING"), &mut queue.leaving);
                 queue.waiting.push_back(None);
             }
             queue.put(command)
@@ -134,7 +134,7 @@ impl Wire {
 impl Queue {
     fn put(&mut self, command: &Cmd) -> oneshot::Receiver<Value> {
         let (reply, heard) = oneshot::channel();
-        command.write_packed_command(&mut self.leaving);
+        pack(command, &mut self.leaving);
         self.waiting.push_back(Some(reply));
         self.wake();
         heard
@@ -250,6 +250,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
         Ok(())
     }
+}
+
+/// Writes a command as a server reads it: a list of strings.
+fn pack(command: &Cmd, out: &mut Vec<u8>) {
+    let words = command.args_iter();
+    head(b'*', words.len(), out);
+    for word in words {
+        let word = match word {
+            Arg::Simple(bytes) => bytes,
+            // Where a scan begins.
+            _ => b"0",
+        };
+        out.reserve(word.len() + HEAD + 2);
+        head(b'$', word.len(), out);
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The longest head: its kind, the digits of a `u64`, the end of its line.
+const HEAD: usize = 1 + 20 + 2;
+
+/// How many follow: words of a command, or bytes of a word.
+fn head(kind: u8, mut count: usize, out: &mut Vec<u8>) {
+    let mut text = [b'\r'; HEAD];
+    text[HEAD - 1] = b'\n';
+    let mut at = HEAD - 2;
+    loop {
+        at -= 1;
+        // One digit fits a byte.
+        text[at] = b'0' + (count % 10) as u8;
+        count /= 10;
+        if count == 0 {
+            break;
+        }
+    }
+    text[at - 1] = kind;
+    out.extend_from_slice(&text[at - 1..]);
 }
 
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {

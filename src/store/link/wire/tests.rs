@@ -98,3 +98,14 @@ async fn it_is_closed_when_nobody_has_it_any_more() {
     drop(other);
     assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
 }
+
+#[test]
+fn a_command_is_packed_as_the_library_packs_it() {
+    for length in [0, 1, 9, 10, 99, 100, 12345] {
+        let mut command = redis::cmd("SET");
+        command.arg("key").arg("x".repeat(length)).arg(7).arg(b"\r\n").cursor_arg(0);
+        let mut packed = b"before".to_vec();
+        pack(&command, &mut packed);
+        assert_eq!(packed, [b"before", command.get_packed_command().as_slice()].concat());
+    }
+}
