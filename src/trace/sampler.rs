@@ -39,7 +39,7 @@ impl Sampler {
             // other SDKs take them.
             (_, Share::Ratio(ratio)) => {
                 let number = u128::from_be_bytes(*trace) as u64 >> 1;
-                (number as f64) < ratio * (1_u64 << 63) as f64
+                number < (ratio * (1_u64 << 63) as f64) as u64
             }
         }
     }
