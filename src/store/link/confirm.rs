@@ -6,7 +6,7 @@ use super::node::{unreached, useless};
 use super::place::Place;
 use crate::store::error::StoreError;
 use deadpool_redis::{Hook, Manager, Pool, Runtime};
-use redis::{Client, Value};
+use redis::{AsyncConnectionConfig, Client, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -75,8 +75,13 @@ impl Confirming {
         if let Some(pool) = &*pool {
             return Ok(pool.clone());
         }
-        let manager = Manager::new(client()?.get_connection_info().clone())
-            .map_err(|error| unreached(&error))?;
+        // The library's own bound on an answer, half a second, is neither ours nor WAIT's: the
+        // letter's deadline bounds both.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(None);
+        let info = client()?.get_connection_info().clone();
+        let manager = Manager::new_with_config(info, config).map_err(|error| unreached(&error))?;
         let place = place.clone();
         let made = Pool::builder(manager)
             // Before anything can be sent over it.
