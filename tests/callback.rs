@@ -205,7 +205,7 @@ fn a_forwarder_that_dies_is_followed_by_the_channels_next_try() {
     let upstream = Upstream::acting(|call, _| if call == 1 { Act::Silence } else { success() });
     // Long enough to die in; the lease outlasts it by 4 s.
     let build = build(&redis, &upstream).set("REDIS_TIMEOUT", "1s");
-    let (mut a, b) = (build.clone().set("UPSTREAM_TIMEOUT", "3s").start(), build.start());
+    let (mut a, b) = (build.clone().set("UPSTREAM_TIMEOUT", "6s").start(), build.start());
     let address = a.address;
     let lost = std::thread::spawn(move || paid("1").try_send(address));
     upstream.heard(1);
@@ -233,7 +233,8 @@ fn a_repeat_that_says_another_amount_is_neither_forwarded_nor_acknowledged() {
     assert_eq!(upstream.calls(), 1);
     assert_eq!(callbacks(&onceward, "contradiction"), 2.0);
     assert_eq!(alarms(&onceward, "callback-contradiction"), 2.0);
-    assert!(onceward.log().contains("says something else") && !onceward.log().contains("99777"));
+    onceward.logs("says something else");
+    assert!(!onceward.log().contains("99777"));
     // The true one is heard as before.
     check(&paid("1").send(onceward.address), 200, "success", true);
 }
@@ -365,7 +366,7 @@ fn a_success_on_a_cancelled_order_is_forwarded_acknowledged_and_raises_the_alarm
     check(&paid("1").send(onceward.address), 200, "success", true);
     assert_eq!(state(&onceward, "1"), "cancelled");
     assert_eq!(alarms(&onceward, "success-on-cancelled"), 1.0);
-    assert!(onceward.log().contains("does not fit its order"));
+    onceward.logs("does not fit its order");
     check_refused(&Call::pay("1").send(onceward.address), 409, "order-cancelled");
 }
 

@@ -155,7 +155,7 @@ fn a_success_that_surfaces_on_a_cancelled_order_is_an_alarm() {
     until("somebody is called", || {
         a.metric(r#"onceward_alarms_total{kind="success-on-cancelled"}"#) == 1.0
     });
-    assert!(a.log().contains("a cancelled order was paid after all"));
+    a.logs("a cancelled order was paid after all");
     assert_eq!(state(&b, "1"), "cancelled");
 }
 
@@ -289,9 +289,10 @@ fn a_cancel_call_whose_reply_is_lost_is_repeated_until_it_is_confirmed() {
     Call::pay("1").send(onceward.address);
     assert_eq!(cancel(&onceward, "1").status, 202);
     until_state(&onceward, "1", "cancelled");
-    assert_eq!(to(&upstream, "/cancel").len(), 5);
-    assert_eq!(onceward.metric(r#"onceward_cancels_total{result="cancelled"}"#), 1.0);
-    assert_eq!(onceward.metric(r#"onceward_cancels_total{result="unanswered"}"#), 3.0);
+    // More where the machine stalls, and an answer comes too late.
+    assert!(to(&upstream, "/cancel").len() >= 5);
+    onceward.counts(r#"onceward_cancels_total{result="cancelled"}"#, 1.0);
+    assert!(onceward.metric(r#"onceward_cancels_total{result="unanswered"}"#) >= 3.0);
 }
 
 #[test]

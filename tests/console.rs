@@ -266,8 +266,10 @@ fn a_dead_letter_waits_until_its_order_ends_and_its_alarm_is_told_of() {
     until("it is a dead letter", || dead().as_array().is_some_and(|dead| dead.len() == 1));
     assert_eq!((&dead()[0]["route"], &dead()[0]["key"]), (&"pay".into(), &"1".into()));
     assert!(dead()[0]["why"].as_str().is_some_and(|why| why.contains("dead letter")));
-    let alarms = get("/admin/attention/alarms", &onceward).json();
-    assert_eq!(alarms["alarms"][0]["kind"], "dead-letter");
+    until("its alarm is told of", || {
+        let alarms = get("/admin/attention/alarms", &onceward).json();
+        alarms["alarms"][0]["kind"] == "dead-letter"
+    });
 
     let act = Call::post("/admin/orders/pay/1/resolve").json(r#"{"state":"failed"}"#);
     assert_eq!(act.send(onceward.admin).status, 200);

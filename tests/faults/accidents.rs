@@ -68,7 +68,6 @@ impl Stage {
         let mut builder = sidecar(&redis, &upstream)
             .set("FAULTS", "on")
             .set("DUPLICATE_WAIT", "0s")
-            .set("LOCK_TTL", "600ms")
             .set("QUERY_INTERVAL", "10m")
             .set("SETTLE_DELAY", "0s")
             .set("CANCEL_INTERVAL", "300ms")
@@ -148,16 +147,12 @@ impl Stage {
 /// How an accident is staged: variables, and what is done and seen.
 type Scene = (&'static [(&'static str, &'static str)], fn(&mut Stage));
 
+/// For those who wait until a lease is gone: long enough for a claim and what follows it at once.
+const BRIEFLY: &[(&str, &str)] = &[("LOCK_TTL", "3s")];
+
 const ASKED: &[(&str, &str)] = &[("QUERY_INTERVAL", "200ms"), ("UPSTREAM_TIMEOUT", "700ms")];
 const HURRIED: &[(&str, &str)] =
     &[("QUERY_INTERVAL", "200ms"), ("UPSTREAM_TIMEOUT", "700ms"), ("RESOLVE_DEADLINE", "1s")];
-
-const HURRIED_AND_FORGETFUL: &[(&str, &str)] = &[
-    ("QUERY_INTERVAL", "200ms"),
-    ("UPSTREAM_TIMEOUT", "700ms"),
-    ("RESOLVE_DEADLINE", "1s"),
-    ("UNKNOWN_TTL", "8s"),
-];
 
 fn scenes() -> BTreeMap<&'static str, Scene> {
     let mut scenes: BTreeMap<&'static str, Scene> = BTreeMap::new();
@@ -221,7 +216,7 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         stage.play();
         stage.pays((200, ""), (409, "response-not-stored"));
     });
-    add("killed", &[], |stage| {
+    add("killed", BRIEFLY, |stage| {
         stage.play();
         assert_eq!(Call::pay("1").try_send(stage.onceward.address), None);
         let next = stage.next();
@@ -240,7 +235,8 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         stage.play();
         assert_eq!(stage.pay().problem(), "upstream-timeout");
         stage.state("succeeded");
-        assert_eq!((stage.heard("/result"), stage.heard("/pay")), (3, 1));
+        assert!(stage.heard("/result") >= 3);
+        assert_eq!(stage.heard("/pay"), 1);
     });
     let nobody: fn(&mut Stage) = |stage| {
         stage.play();
@@ -258,11 +254,14 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
     };
     add("paid-after-all", HURRIED, paid_after_all);
     add("paid-after-cancel", HURRIED, paid_after_all);
-    add("never-confirmed", HURRIED_AND_FORGETFUL, |stage| {
+    add("never-confirmed", HURRIED, |stage| {
         stage.play();
         assert_eq!(stage.pay().problem(), "upstream-timeout");
         until("the cancel was repeated", || stage.heard("/cancel") >= 2);
         assert_eq!(stage.pay().problem(), "outcome-unknown");
+        // As if nearly all of UNKNOWN_TTL were over.
+        let record = stage.redis.command(&["KEYS", "*:order:*"]);
+        stage.redis.command(&["PEXPIRE", record.trim(), "20000"]);
         stage.alarm("cancelling-expiring");
     });
     add("not-cancellable", HURRIED, |stage| {
@@ -281,7 +280,7 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         assert_eq!(payment.join().unwrap().problem(), "order-cancelled");
         assert_eq!(stage.heard("/pay"), 0);
     });
-    add("asleep", &[], |stage| {
+    add("asleep", BRIEFLY, |stage| {
         stage.play();
         let first = Call::pay("1").spawn(stage.onceward.address);
         until("it is sent", || stage.heard("/pay") == 1);
@@ -318,7 +317,7 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         assert_eq!((stage.pay().problem().as_str(), stage.heard("/pay")), ("store-unavailable", 0));
         assert_eq!((stage.pay().status, stage.heard("/pay")), (200, 1));
     });
-    add("away", &[("LOCK_TTL", "30s"), ("REDIS_TIMEOUT", "300ms")], |stage| {
+    add("away", &[("REDIS_TIMEOUT", "1s")], |stage| {
         stage.play();
         let first = stage.pay();
         assert_eq!((first.status, first.state()), (200, "unknown"));
@@ -342,7 +341,7 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         stage.onceward.heal("crowded");
         assert_eq!(first.join().unwrap().status, 200);
     });
-    add("worker-dies", &[], |stage| {
+    add("worker-dies", BRIEFLY, |stage| {
         stage.play();
         let accepted = Call::post("/later")
             .key("1")
@@ -352,7 +351,7 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         let _next = stage.next();
         until("another sends it", || stage.heard("/later") == 1);
     });
-    add("worker-died", &[], |stage| {
+    add("worker-died", BRIEFLY, |stage| {
         stage.play();
         let call = Call::post("/later").key("1").json(r#"{"amount":100}"#);
         let _ = call.try_send(stage.onceward.address);
@@ -415,9 +414,9 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         until("its acknowledgement came", || stage.notify().text() == "success");
         assert_eq!(stage.heard("/notify"), 1);
     });
-    add("callback-killed", &[("REDIS_TIMEOUT", "500ms")], |stage| {
+    add("callback-killed", &[("REDIS_TIMEOUT", "1s")], |stage| {
         let mut routes = routes();
-        routes[2]["upstream_timeout"] = "1s".into();
+        routes[2]["upstream_timeout"] = "6s".into();
         stage.builder = stage.builder.clone().set("ROUTES", &routes.to_string());
         stage.onceward = stage.builder.start();
         stage.play();

@@ -114,14 +114,14 @@ fn what_is_not_protected_is_struck_at_its_answer_alone() {
 fn it_crashes_where_it_stands_and_drains_when_told_to() {
     for at in ["request", "upstream_request", "upstream_response", "response"] {
         let (redis, upstream) = (Redis::start(), Upstream::start());
-        let mut onceward = playing(&redis, &upstream).set("LOCK_TTL", "300ms").start();
+        let mut onceward = playing(&redis, &upstream).set("LOCK_TTL", "2s").start();
         onceward.fault("f", json!({"at": at, "do": {"crash": true}}));
         assert_eq!(Call::pay("1").try_send(onceward.address), None::<Reply>, "{at}");
         // abort(3): SIGABRT, whatever was going on.
         assert_eq!(onceward.ended().signal(), Some(6), "{at}");
         let calls = usize::from(at != "request" && at != "upstream_request");
         assert_eq!(upstream.calls(), calls, "{at}");
-        let next = playing(&redis, &upstream).set("LOCK_TTL", "300ms").start();
+        let next = playing(&redis, &upstream).set("LOCK_TTL", "2s").start();
         let mut reply = Call::pay("1").send(next.address);
         until("its lease is gone", || {
             reply = Call::pay("1").send(next.address);

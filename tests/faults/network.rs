@@ -46,7 +46,7 @@ fn a_slow_network_is_only_slow() {
 
 #[test]
 fn while_nothing_passes_nothing_is_sent() {
-    let (_redis, upstream, network, onceward) = far_from_redis("300ms");
+    let (_redis, upstream, network, onceward) = far_from_redis("1s");
     until_paid(&onceward, "0");
     network.hold();
     let refused = Call::pay("1").send(onceward.address);

@@ -25,7 +25,7 @@ fn while_faults_are_off_there_is_no_board() {
 fn that_faults_are_on_can_be_seen_from_everywhere() {
     let (_redis, _upstream, onceward) = play();
     assert_eq!(onceward.metric("onceward_faults_on"), 1.0);
-    assert!(onceward.log().contains("never in front of real money"));
+    onceward.logs("never in front of real money");
     onceward.fault("one", json!({"at": "response", "do": {"status": 418}, "times": 1}));
     let ready = Call::get("/readyz").send(onceward.admin);
     assert_eq!(ready.status, 200);

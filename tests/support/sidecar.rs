@@ -150,6 +150,18 @@ impl Sidecar {
         self.log.lock().expect("no panic inside").join("\n")
     }
 
+    /// Waits for a line with that text: a line is written before what follows it, and read later.
+    #[track_caller]
+    pub fn logs(&self, text: &str) {
+        until(&format!("the log says: {text}"), || self.log().contains(text));
+    }
+
+    /// Waits until a metric has that value: what is counted after an answer is seen after it.
+    #[track_caller]
+    pub fn counts(&self, name: &str, value: f64) {
+        until(&format!("{name} is {value}"), || self.metric(name) == value);
+    }
+
     /// A metric's value by its whole name and labels, as `/metrics` writes it; 0 where it is not.
     pub fn metric(&self, name: &str) -> f64 {
         let text = super::client::Call::get("/metrics").send(self.admin).text();
