@@ -96,7 +96,7 @@ fn of_many_orders_each_has_one_effect_and_none_is_lost_when_workers_are_killed()
     let (mut ends, mut again) = (BTreeMap::<String, usize>::new(), 0);
     let mut open: Vec<usize> = (0..orders).collect();
     let deadline =
-        Instant::now() + PATIENCE + Duration::from_millis(20) * u32::try_from(orders).unwrap();
+        Instant::now() + 2 * PATIENCE + Duration::from_millis(20) * u32::try_from(orders).unwrap();
     let at = sidecars[0].address;
     while !open.is_empty() {
         assert!(Instant::now() < deadline, "{} orders never ended: {open:?}", open.len());

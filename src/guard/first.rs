@@ -10,13 +10,15 @@
 use super::attempt::Ending;
 use super::call::{Said, call};
 use super::{Guard, Payment};
+use crate::model::identity::Order;
 use crate::model::order::State;
 use crate::model::outcome::Meaning;
 use crate::model::response::Kept;
-use crate::route::Call;
+use crate::route::{Call, Route};
 use crate::store::StoreError;
+use crate::store::history::Doubt;
 use crate::store::record::Record;
-use crate::trace::Kind;
+use crate::trace::{Kind, Span};
 use crate::upstream::Leg;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -44,6 +46,31 @@ impl Guard {
         }
     }
 
+    /// Whether an order of which Redis knows nothing that may have been sent may be cancelled without
+    /// a word to upstream: nothing was forgotten, nobody can be asked, or upstream knows no such order
+    /// and none can be on its way.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn is_unsent(&self, order: &Order, route: &Route) -> Result<bool, StoreError> {
+        let Some(query) = &route.query else {
+            return Ok(true);
+        };
+        let Some(doubt) = self.store.in_doubt(order.partition).await? else {
+            return Ok(true);
+        };
+        let state = self.store.look(order).await?.map_or(State::None, |record| record.state);
+        if !matches!(state, State::None | State::Queued) {
+            return Ok(true);
+        }
+        let said = Box::pin(self.ask_about(order, route, query, &Span::default())).await;
+        if !matches!(said, Said::Meaning(Meaning::Absent, _)) {
+            self.told(order, said);
+            return Ok(false);
+        }
+        Ok(self.believed_in(doubt, route).is_zero())
+    }
+
     async fn ask_until_believed(
         &self,
         payment: &Payment,
@@ -53,13 +80,12 @@ impl Guard {
         let tuning = &payment.route.tuning;
         // Before the call: what it says is at least that old.
         while let Some(doubt) = self.store.in_doubt(payment.order.partition).await? {
-            let said = Box::pin(self.ask_about(payment, query)).await;
+            let asking = self.ask_about(&payment.order, &payment.route, query, &payment.span);
+            let said = Box::pin(asking).await;
             if !matches!(said, Said::Meaning(Meaning::Absent, _)) {
-                return Ok(First::Ended(self.told(payment, said)));
+                return Ok(First::Ended(self.told(&payment.order, said)));
             }
-            let early =
-                doubt.gone.map_or(Duration::ZERO, |gone| tuning.settle_delay.saturating_sub(gone));
-            self.metrics.asked_first(if early.is_zero() { "absent" } else { "absent-early" });
+            let early = self.believed_in(doubt, &payment.route);
             sleep(early.min(tuning.query_interval)).await;
             // Meanwhile it may have been cancelled, or found without its lease.
             let record = self.store.look(&payment.order).await?;
@@ -74,16 +100,23 @@ impl Guard {
         Ok(First::Send)
     }
 
-    async fn ask_about(&self, payment: &Payment, query: &Call) -> Said {
-        let tuning = &payment.route.tuning;
-        let bounds = (tuning.upstream_timeout, tuning.max_response_body);
-        let span = payment.span.child("query", Kind::Client);
+    /// For how long `absent` is not to be believed yet; counts the answer.
+    fn believed_in(&self, doubt: Doubt, route: &Route) -> Duration {
+        let delay = route.tuning.settle_delay;
+        let early = doubt.gone.map_or(Duration::ZERO, |gone| delay.saturating_sub(gone));
+        self.metrics.asked_first(if early.is_zero() { "absent" } else { "absent-early" });
+        early
+    }
+
+    async fn ask_about(&self, order: &Order, route: &Route, query: &Call, within: &Span) -> Said {
+        let bounds = (route.tuning.upstream_timeout, route.tuning.max_response_body);
+        let span = within.child("query", Kind::Client);
         let way = (&*self.upstream, Leg::Query, &span);
-        call(way, &self.authority, query, &payment.order.key, bounds).await
+        call(way, &self.authority, query, &order.key, bounds).await
     }
 
     /// How an order stands that upstream did not call absent.
-    fn told(&self, payment: &Payment, said: Said) -> Ending {
+    fn told(&self, order: &Order, said: Said) -> Ending {
         let knew = "history was lost, and upstream knew the outcome";
         let silent = "history was lost, and upstream does not say";
         let (result, ending) = match said {
@@ -99,8 +132,8 @@ impl Guard {
         };
         self.metrics.asked_first(result);
         tracing::warn!(
-            order = %payment.order.id, result,
-            "Redis lost its history: upstream was asked before anything was sent, and nothing is"
+            order = %order.id, result,
+            "Redis lost its history: upstream was asked before anything was done, and nothing is"
         );
         ending
     }

@@ -52,6 +52,10 @@ impl Plane {
             why: "its caller asked",
         };
         let about = |problem: Problem| problem.about(&route, Some(&order.key));
+        let unsent = self.guard.is_unsent(&order, &route).await;
+        if !unsent.map_err(|_| about(unavailable()))? {
+            return Err(about(forgotten()));
+        }
         match self.guard.store.cancel(&ask).await.map_err(|_| about(unavailable()))? {
             Cancel::Cancelled => {}
             Cancel::Cancelling => {
@@ -102,6 +106,14 @@ pub(crate) fn cannot(state: State) -> Problem {
     };
     Problem::of(refusal, state)
         .saying("The payment may have been sent, and this route has no way to cancel it upstream.")
+}
+
+/// Redis lost its history, and upstream knows of the order, or may yet.
+fn forgotten() -> Problem {
+    Problem::of(Refusal::OutcomeUnknown, State::Unknown).saying(
+        "The payment may have been sent before its record was lost. Send it again to learn how it \
+         ended, or cancel it later.",
+    )
 }
 
 fn unavailable() -> Problem {

@@ -414,9 +414,9 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         until("its acknowledgement came", || stage.notify().text() == "success");
         assert_eq!(stage.heard("/notify"), 1);
     });
-    add("callback-killed", &[("REDIS_TIMEOUT", "1s")], |stage| {
+    add("callback-killed", &[("REDIS_TIMEOUT", "3s")], |stage| {
         let mut routes = routes();
-        routes[2]["upstream_timeout"] = "6s".into();
+        routes[2]["upstream_timeout"] = "4s".into();
         stage.builder = stage.builder.clone().set("ROUTES", &routes.to_string());
         stage.onceward = stage.builder.start();
         stage.play();

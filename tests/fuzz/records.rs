@@ -52,7 +52,10 @@ fn stored_records() {
     let secrets = Arc::new(Secrets::parse("a secret of 16 b").unwrap());
     let store = store(&redis, |config| config.secrets = secrets);
     let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = runtime.block_on(client.get_multiplexed_async_connection()).unwrap();
+    // The library waits for half a second by itself.
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    let connecting = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = runtime.block_on(connecting).unwrap();
     let words: [&[u8]; 30] = [
         b"state",
         b"stands",
