@@ -78,9 +78,9 @@ drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge
 teeth: setup ## plant one mistake after the other, see each found, bring README.md's table up to date
 	@scripts/teeth
 
-# BENCH=--quick is done in three minutes, BENCH=--write brings README.md and docs/ up to date,
+# BENCH=--quick is done in four minutes, BENCH=--write brings README.md and docs/ up to date,
 # BENCH=--cluster compares a Cluster of three primaries with one Redis.
-bench: setup ## measure it side by side with nginx and nginx + Lua: about twelve minutes
+bench: setup ## measure it side by side with nginx and nginx + Lua: about eight minutes
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
 

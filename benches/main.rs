@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     let has = |word: &str| words.iter().any(|given| given == word);
     let length = match has("--quick") {
         true => Length { repeats: 3, seconds: 2 },
-        false => Length { repeats: 5, seconds: 3 },
+        false => Length { repeats: 5, seconds: 2 },
     };
     let only = words.iter().find_map(|word| word.strip_prefix("--only="));
     let done = if has("--instructions") {
