@@ -81,9 +81,10 @@ fn text(bytes: &[u8]) -> Result<&str, Stop> {
 
 /// The size a string or a list announces; `None` for one that is not there.
 fn size(digits: &[u8]) -> Result<Option<usize>, Stop> {
-    match text(digits)? {
-        "-1" => Ok(None),
-        digits => digits.parse().map(Some).map_err(|_| Stop::Malformed),
+    match digits {
+        b"-1" => Ok(None),
+        [digit @ b'0'..=b'9'] => Ok(Some(usize::from(digit - b'0'))),
+        digits => text(digits)?.parse().map(Some).map_err(|_| Stop::Malformed),
     }
 }
 

@@ -262,32 +262,25 @@ fn pack(command: &Cmd, out: &mut Vec<u8>) {
             // Where a scan begins.
             _ => b"0",
         };
-        out.reserve(word.len() + HEAD + 2);
         head(b'$', word.len(), out);
         out.extend_from_slice(word);
         out.extend_from_slice(b"\r\n");
     }
 }
 
-/// The longest head: its kind, the digits of a `u64`, the end of its line.
-const HEAD: usize = 1 + 20 + 2;
-
 /// How many follow: words of a command, or bytes of a word.
-fn head(kind: u8, mut count: usize, out: &mut Vec<u8>) {
-    let mut text = [b'\r'; HEAD];
-    text[HEAD - 1] = b'\n';
-    let mut at = HEAD - 2;
-    loop {
-        at -= 1;
-        // One digit fits a byte.
-        text[at] = b'0' + (count % 10) as u8;
-        count /= 10;
-        if count == 0 {
-            break;
+fn head(kind: u8, count: usize, out: &mut Vec<u8>) {
+    let digit = |power: usize| b'0' + (count / power % 10) as u8;
+    // Most counts have one digit or two; pieces of a known length need no call to be copied.
+    match count {
+        0..10 => out.extend_from_slice(&[kind, digit(1), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[kind, digit(10), digit(1), b'\r', b'\n']),
+        _ => {
+            out.push(kind);
+            out.extend_from_slice(count.to_string().as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
     }
-    text[at - 1] = kind;
-    out.extend_from_slice(&text[at - 1..]);
 }
 
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
