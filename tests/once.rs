@@ -386,7 +386,7 @@ fn three_hundred_waiters_hold_no_connection_and_slow_nobody() {
         assert_eq!(Call::pay(&order.to_string()).send(onceward.address).text(), "at once");
     }
     // 50 orders, one after the other, and every waiter waits yet.
-    assert_eq!(onceward.metric("onceward_waiters"), 300.0);
+    assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
     gate.open();
     for waiter in waiters {
         assert_eq!(waiter.join().unwrap().text(), "at last");
