@@ -84,6 +84,10 @@ bench: setup ## measure it side by side with nginx and nginx + Lua: about eight 
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
 
+.PHONY: bytes
+bytes: setup ## measure what Redis keeps of an order, and write README.md's tables of its memory
+	$(CARGO) bench $(LOCKED) --profile dev --bench side_by_side -- --bytes --write
+
 fuzz: setup ## try broken texts on whatever reads them, TIME=1m each; one again: INPUT=target/fuzz/...
 	$(if $(INPUT),ONCEWARD_TEST_FUZZ_INPUT=$(INPUT),ONCEWARD_TEST_FUZZ_TIME=$(TIME)) \
 		$(CARGO) test $(LOCKED) fuzz -- --nocapture --test-threads=2

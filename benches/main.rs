@@ -10,6 +10,7 @@
 //! payment service's own are left out. Throughput is the whole machine's: all share its cores.
 
 mod burst;
+mod bytes;
 mod cluster;
 mod contender;
 mod figures;
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
     let only = words.iter().find_map(|word| word.strip_prefix("--only="));
     let done = if has("--instructions") {
         instructions::instructions(has("--accept"))
+    } else if has("--bytes") {
+        bytes::bytes(has("--write"))
     } else if has("--cluster") {
         cluster::cluster(length)
     } else {
@@ -130,7 +133,7 @@ fn report(figures: &Figures, write: bool) -> Result<(), BenchError> {
     match write {
         true => {
             let shown = format!("![CPU a request](docs/bench.svg)\n\n{table}");
-            table::put(&root.join("README.md"), &shown)
+            table::put(&root.join("README.md"), "bench", &shown)
         }
         false => Ok(fs::write(folder.join("bench.md"), table)?),
     }

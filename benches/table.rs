@@ -70,16 +70,14 @@ fn cell(spread: Option<Spread>, digits: usize, unit: &str) -> String {
     })
 }
 
-/// Where a page keeps its table.
-const BEGIN: &str = "<!-- bench: written by `make bench` -->\n";
-const END: &str = "<!-- bench: end -->\n";
-
-/// Puts the table between a page's marks.
-pub(crate) fn put(page: &Path, table: &str) -> Result<(), BenchError> {
+/// Puts a table between a page's marks, which name the command that writes it.
+pub(crate) fn put(page: &Path, command: &str, table: &str) -> Result<(), BenchError> {
+    let begin = format!("<!-- {command}: written by `make {command}` -->\n");
+    let end = format!("<!-- {command}: end -->\n");
     let text = fs::read_to_string(page)?;
-    let marked = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+    let marked = text.split_once(&begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&end)?;
+        Some(format!("{before}{begin}\n{}\n\n{end}{after}", table.trim()))
     });
     let marked = marked.ok_or_else(|| BenchError::Wrong("the page has no marks".into()))?;
     Ok(fs::write(page, marked)?)

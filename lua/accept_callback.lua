@@ -26,7 +26,8 @@ local attempt, lease_ms, keep_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local unchanged, forward = ARGV[4], ARGV[5]
 
 local r = redis.call('HMGET', callback, 'fence', 'attempt', 'dropped', 'unchanged', 'status',
-  'headers', 'body')
+  'headers', 'body', 'v')
+known(r[8], 'callback')
 if r[5] then
   if not holds(unchanged, r[4]) then return {'contradiction'} end
   return {'repeat', r[5], r[6], r[7]}

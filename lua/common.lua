@@ -144,10 +144,19 @@ end
 -- order's `move` is what its route says, kept in its record as it was claimed: `start from to keep_ms
 -- hold_ms`. The key is missing for an order without one, its `move` too.
 
+-- Callbacks and lifecycles are of format 1, or not there yet. One of a later release is not guessed at:
+-- the script ends here, with nothing written.
+local function known(format, what)
+  if format and format ~= '1' then
+    error({err = 'FORMAT ' .. format .. ' of a ' .. what .. ' is of a later release'})
+  end
+end
+
 -- Where a lifecycle stands, and the order that moves it; one that was not heard of for too long
 -- does not count.
 local function standing(lifecycle, start, now)
-  local l = redis.call('HMGET', lifecycle, 'state', 'mover', 'until')
+  local l = redis.call('HMGET', lifecycle, 'state', 'mover', 'until', 'v')
+  known(l[4], 'lifecycle')
   local mover = l[2] and tonumber(l[3]) > now and l[2]
   return l[1] or start, mover
 end

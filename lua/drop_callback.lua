@@ -17,7 +17,8 @@
 local callback, lease = KEYS[1], KEYS[2]
 local attempt, fence = ARGV[1], ARGV[2]
 
-local r = redis.call('HMGET', callback, 'fence', 'attempt', 'dropped', 'status')
+local r = redis.call('HMGET', callback, 'fence', 'attempt', 'dropped', 'status', 'v')
+known(r[5], 'callback')
 if not r[1] then
   return {'gone'}
 end

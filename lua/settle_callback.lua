@@ -22,7 +22,8 @@ local callback, lease = KEYS[1], KEYS[2]
 local attempt, fence, keep_ms, unchanged = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local status, headers, body = ARGV[5], ARGV[6], ARGV[7]
 
-local r = redis.call('HMGET', callback, 'fence', 'attempt', 'dropped', 'status')
+local r = redis.call('HMGET', callback, 'fence', 'attempt', 'dropped', 'status', 'v')
+known(r[5], 'callback')
 if not r[1] then
   return {'gone'}
 end

@@ -1,9 +1,13 @@
 //! Records of earlier releases are read and go on; of a later one nothing is guessed.
 
-use super::bench::{Bench, CALLER, FINAL, KEEP, PAYLOAD, answer, found, granted};
+use super::bench::{
+    Bench, CALLER, FINAL, KEEP, LEASE, PAYLOAD, UNCHANGED, answer, found, granted, step,
+};
+use onceward::model::identity::Order;
 use onceward::model::order::State::{self, *};
-use onceward::model::response::Kept;
+use onceward::model::response::{Kept, StoredResponse};
 use onceward::store::StoreError;
+use onceward::store::callbacks::Arrival;
 use onceward::store::orders::{Claim, Lapse, Settle};
 use std::time::Duration;
 
@@ -122,5 +126,42 @@ async fn a_record_of_a_later_release_is_not_guessed_at_and_not_touched() {
     assert!(matches!(&refused, StoreError::Declined(word) if word == "FORMAT"), "{refused}");
     assert!(bench.try_settle("A", 1, Failed, &Kept::Nothing).await.is_err());
     assert!(bench.store.look(&bench.order).await.is_err());
+    assert_eq!(bench.writes(), writes);
+}
+
+#[tokio::test]
+async fn a_callback_or_a_lifecycle_of_a_later_release_is_not_guessed_at_either() {
+    let bench = Bench::new().moving();
+    let event = bench.event("PAID");
+    bench.accept(&event, "A").await;
+    bench.acknowledge(&event, "A", 1).await;
+    bench.claim("A").await;
+    let callback = bench.store.names().callback(&event);
+    for name in [&callback, &bench.lifecycle()] {
+        assert_eq!(bench.redis.command(&["HGET", name, "v"]), "1", "{name}");
+        bench.redis.command(&["HSET", name, "v", "2"]);
+    }
+    let writes = bench.writes();
+    let declined = |error: StoreError| {
+        assert!(matches!(&error, StoreError::Declined(word) if word == "FORMAT"), "{error}");
+    };
+    let (attempt, lease) = (&bench.attempt("B"), LEASE);
+    let arrival =
+        Arrival { event: &event, attempt, lease, keep: KEEP, unchanged: UNCHANGED, forward: true };
+    declined(bench.store.accept_callback(&arrival).await.unwrap_err());
+    let answer = StoredResponse {
+        status: hyper::StatusCode::OK,
+        headers: hyper::HeaderMap::new(),
+        body: "success".into(),
+    };
+    let of_attempt = (&bench.attempt("A"), 1);
+    let stored = bench.store.settle_callback(&event, of_attempt, KEEP, UNCHANGED, &answer).await;
+    declined(stored.unwrap_err());
+    declined(bench.store.drop_callback(&event, of_attempt).await.unwrap_err());
+    // Nobody may be told that an order's move was made that was not.
+    declined(bench.try_settle("A", 1, Succeeded, &Kept::Nothing).await.unwrap_err());
+    let other = Order::new("ship".into(), "tenant", bench.order.key.clone());
+    let other = other.moving(&step(&["open"], "shipped"));
+    declined(bench.ask("B").order(other).try_claim().await.unwrap_err());
     assert_eq!(bench.writes(), writes);
 }

@@ -1,11 +1,12 @@
 //! A stored response comes back byte for byte, and is not in clear where there is a secret.
 
-use super::bench::{Ask, Bench, answer, found, store};
+use super::bench::{Ask, Bench, CALLER, IDLE, PAYLOAD, answer, found, store};
 use onceward::model::order::State::Succeeded;
 use onceward::model::response::Kept;
 use onceward::model::seal::Secrets;
 use onceward::store::Store;
 use onceward::store::orders::Settlement;
+use onceward::store::queue::Entry;
 use std::sync::Arc;
 
 const OLD: &str = "an old secret 16";
@@ -129,4 +130,45 @@ async fn a_response_too_large_to_store_leaves_its_status() {
     };
     bench.store.settle(&settlement).await.unwrap();
     assert_eq!(replayed(bench.ask("B")).await, large);
+}
+
+/// The order's entry, in a worker's hands.
+async fn taken(bench: &Bench) -> Entry {
+    bench.take(IDLE).await.remove(0)
+}
+
+/// What a worker with these secrets reads of it.
+async fn drafted(bench: &Bench, entry: &Entry, secrets: &str) -> Option<(String, Vec<u8>)> {
+    let draft = with(bench, secrets).draft(entry).await.unwrap().expect("queued");
+    draft.request.map(|(head, body)| (head.uri.to_string(), body.to_vec()))
+}
+
+#[tokio::test]
+async fn a_queued_request_opens_while_its_secret_is_among_those_configured() {
+    let bench = sealing(OLD);
+    bench.enqueue("A").await;
+    let entry = taken(&bench).await;
+    let asked = Some(("/pay".to_owned(), b"{}".to_vec()));
+    assert_eq!(drafted(&bench, &entry, &format!("{NEW},{OLD}")).await, asked);
+    for secrets in ["", NEW] {
+        assert_eq!(drafted(&bench, &entry, secrets).await, None);
+    }
+    assert_eq!(drafted(&bench, &entry, OLD).await, asked);
+}
+
+#[tokio::test]
+async fn a_request_or_an_answer_put_in_anothers_place_stays_shut() {
+    let mut bench = sealing(OLD);
+    let mine = bench.order.clone();
+    let other = super::bench::order("2024-0002");
+    bench.enqueue("A").await;
+    bench.enqueue_as("B", Option::None, PAYLOAD, CALLER, &other).await;
+    let names = bench.store.names();
+    let (mine, theirs) = (names.request(&mine), names.request(&other));
+    for (from, to) in [(&mine, "kept"), (&theirs, mine.as_str()), (&"kept".to_owned(), &theirs)] {
+        bench.redis.command(&["RENAME", from, to]);
+    }
+    assert_eq!(drafted(&bench, &taken(&bench).await, OLD).await, None);
+    bench.order = other;
+    assert_eq!(drafted(&bench, &taken(&bench).await, OLD).await, None);
 }
