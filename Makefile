@@ -35,7 +35,9 @@ demo: setup ## see the main job end to end in half a minute
 
 test: setup ## run every test, against a real redis-server; then the charts', with the real Helm
 	@scripts/setup drill
+	@rm -rf "$${CARGO_TARGET_DIR:-target}/tmp/measured"
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test $(LOCKED)
+	@cat "$${CARGO_TARGET_DIR:-target}"/tmp/measured/*
 	@scripts/setup charts
 	scripts/chart-test
 

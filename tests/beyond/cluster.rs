@@ -4,6 +4,7 @@ use super::load::{Load, check_once, partition};
 use super::login::{README, nowhere, refusals, set_up};
 use crate::support::client::Call;
 use crate::support::cluster::Cluster;
+use crate::support::measured::measured;
 use crate::support::sidecar::Builder;
 use crate::support::until;
 use crate::support::upstream::Upstream;
@@ -39,7 +40,8 @@ fn load_spreads_over_all_primaries_and_everything_works_there() {
     until("load", || load.paid() > 300);
     let paid = load.end();
     let scripts = scripts(&cluster);
-    println!("{} orders; scripts on each primary: {scripts:?}", paid.len());
+    let figure = format!("{scripts:?} for {} orders", paid.len());
+    measured("Cluster, scripts on each of three primaries", &figure);
     let all: u64 = scripts.iter().sum();
     for (n, count) in scripts.iter().enumerate() {
         assert!(*count > all / 6, "primary {n} ran {count} of {all} scripts");
@@ -123,10 +125,11 @@ fn slots_move_under_load_and_every_order_is_paid_once() {
     let paid = load.end();
     let said = |word: &str| (0..3).map(|n| cluster.said(n, word)).sum::<u64>();
     let (moved, ask, again) = (said("MOVED"), said("ASK"), said("TRYAGAIN"));
-    println!(
-        "24 slots moved in {took:?} under {} orders: {moved} MOVED, {ask} ASK, {again} TRYAGAIN",
+    let figure = format!(
+        "24 slots moved in {took:.1?} under {} orders: {moved} MOVED, {ask} ASK, {again} TRYAGAIN",
         paid.len()
     );
+    measured("Cluster, slots moving under load", &figure);
     assert!(moved > 0 && ask > 0 && again > 0);
     for paid in &paid {
         let again = Call::pay(&paid.key).send(b.address);
@@ -161,12 +164,16 @@ fn a_primary_killed_under_load_is_replaced_and_no_order_is_sent_twice() {
     let paid = load.end();
     let there = |key: &str| slots.contains(&cluster.slot(partition(key).number()));
     let resumed = paid.iter().filter(|paid| paid.told > promotion && there(&paid.key));
-    println!(
-        "promoted {:?} after the kill; its part resumed {:?} after that; {} orders paid",
-        promotion - killed,
-        resumed.map(|paid| paid.told).min().map(|first| first - promotion),
-        paid.len(),
+    let resumed = resumed.map(|paid| paid.told).min().map_or_else(
+        || "was not asked for anything".to_owned(),
+        |first| format!("resumed {:.2?} after that", first - promotion),
     );
+    let figure = format!(
+        "promoted {:.1?} after the kill; its part {resumed}; {} orders paid",
+        promotion - killed,
+        paid.len()
+    );
+    measured("Cluster, a primary killed under load", &figure);
     check_once(&upstream);
     for paid in &first {
         until("it is replayed", || Call::pay(&paid.key).send(a.address).is_replay());

@@ -3,6 +3,7 @@
 
 use crate::lua::bench::place;
 use crate::support::cluster::Cluster;
+use crate::support::measured::measured;
 use crate::support::toxic::{Harm, Toxic};
 use crate::support::{PATIENCE, until};
 use onceward::model::identity::Partition;
@@ -103,20 +104,24 @@ fn nothing_is_sent_twice_while_slots_move_and_primaries_hang_and_die() {
     until("its replica is promoted", || cluster.nodes[4].replication("role") == "master");
     let promoted = Instant::now();
     everywhere("all partitions count without it");
-    println!("all partitions count {:?} after one that hung was replaced", promoted.elapsed());
+    let figure = format!("{:.2?} after the promotion all partitions count", promoted.elapsed());
+    measured("Cluster, a primary that hung was replaced", &figure);
     cluster.nodes[1].resume();
     cluster.nodes[2].kill();
     until("its replica is promoted", || cluster.nodes[5].replication("role") == "master");
     let promoted = Instant::now();
     everywhere("all partitions count without it");
-    println!("all partitions count {:?} after one that died was replaced", promoted.elapsed());
+    let figure = format!("{:.2?} after the promotion all partitions count", promoted.elapsed());
+    measured("Cluster, a primary that died was replaced", &figure);
     stop.store(true, Ordering::SeqCst);
     counting.into_iter().for_each(|one| one.join().unwrap());
 
     // A hung one that wakes as a primary must first hear that it is none any more.
     until("one node a partition", || cluster.nodes[1].replication("role") == "slave");
     let (lost, not_done) = check(&cluster, &tallies);
-    println!("{} counted, {lost} lost, {not_done} not done", done());
+    let figure =
+        format!("{} done, {lost} answers lost, {not_done} not done, none done twice", done());
+    measured("Cluster, commands sent in all of this", &figure);
     assert!(not_done > 0, "no trouble was met");
 }
 

@@ -3,6 +3,7 @@
 use super::load::{Load, check_once};
 use super::login::{README, nowhere};
 use crate::support::client::Call;
+use crate::support::measured::measured;
 use crate::support::sentinels::{MASTER, Watched};
 use crate::support::sidecar::Builder;
 use crate::support::until;
@@ -40,12 +41,13 @@ fn a_primary_killed_under_load_is_replaced_and_no_order_is_sent_twice() {
     until("service resumes", || load.paid() > before + 20);
     let paid = load.end();
     let first = paid.iter().filter(|paid| paid.told > promotion).map(|paid| paid.told).min();
-    println!(
-        "promoted {:?} after the kill; service resumed {:?} after that; {} orders paid",
+    let figure = format!(
+        "promoted {:.1?} after the kill; service resumed {:.2?} after that; {} orders paid",
         promotion - killed,
         first.expect("one at least") - promotion,
         paid.len()
     );
+    measured("Sentinel, the primary killed under load", &figure);
     check_once(&upstream);
 
     // Nothing of what was paid before is paid again.

@@ -9,6 +9,7 @@ pub mod cutter;
 pub mod dice;
 pub mod faults;
 pub mod liar;
+pub mod measured;
 pub mod openmetrics;
 pub mod record;
 pub mod redis;
