@@ -102,6 +102,7 @@ instructions: setup ## hold the hot paths to their instruction counts on record
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	$(CARGO) clippy $(LOCKED) --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps
 
 size: ## build the release binary and hold it to its limit

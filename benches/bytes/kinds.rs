@@ -213,6 +213,7 @@ impl Writer {
             keep,
             unchanged: &self.digest,
             forward: true,
+            trace: None,
         };
         self.store.accept_callback(&arrival).await.map_err(wrong)?;
         let ack = answer(&Bytes::from_static(b"success"));

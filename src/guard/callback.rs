@@ -166,8 +166,13 @@ impl Guard {
                     self.waiters.tell(&notice.event.id);
                     return heard;
                 }
-                Accept::Repeat(Kept::Response(response)) => return Heard::Repeat(response),
-                Accept::Repeat(_) => return Heard::Refused(Refusal::ResponseNotStored),
+                Accept::Repeat(kept, trace) => {
+                    notice.payment.span.link(trace);
+                    return match kept {
+                        Kept::Response(response) => Heard::Repeat(response),
+                        _ => Heard::Refused(Refusal::ResponseNotStored),
+                    };
+                }
                 Accept::Contradiction => {
                     self.metrics.alarm("callback-contradiction", Some(&notice.event.order));
                     tracing::error!(
@@ -211,6 +216,7 @@ impl Guard {
             keep: notice.payment.route.tuning.callback_ttl,
             unchanged: &notice.unchanged,
             forward,
+            trace: notice.payment.span.context(),
         };
         let _span = notice.payment.span.child("accept", Kind::Client);
         match self.store.accept_callback(&arrival).await {

@@ -114,6 +114,7 @@ where
         let answering = self.inner.call(request).instrument(span.clone());
         let metrics = self.metrics.clone();
         Box::pin(async move {
+            let waiting = place.map(Waiting);
             let mut response = answering.await?;
             if let Some(told) = response.extensions_mut().remove::<Told>() {
                 span.record("route", told.route.as_deref());
@@ -121,7 +122,7 @@ where
                 span.record("status", response.status().as_u16());
                 span.in_scope(|| tracing::debug!("answered"));
                 metrics.count(&told);
-                if let Some(span) = place.as_ref().and_then(|Place(span)| span.get()) {
+                if let Some(span) = waiting.as_ref().and_then(|Waiting(Place(span))| span.get()) {
                     finish(span, method, &told, &response);
                 }
             }
@@ -133,6 +134,18 @@ where
 /// A place for a request's span, among what it carries along within this process.
 #[derive(Clone, Default)]
 struct Place(Arc<OnceLock<Span>>);
+
+/// A caller that waits for its answer; dropped before that comes, it has hung up. Of a span that has
+/// ended this says nothing any more.
+struct Waiting(Place);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(span) = self.0.0.get() {
+            span.set("onceward.outcome", "caller-gone");
+        }
+    }
+}
 
 /// The span of a request that is ours to answer; nothing where no traces are exported.
 pub(super) fn span_of<B>(request: &Request<B>, tracer: &Tracer) -> Span {

@@ -6,6 +6,7 @@ use super::{Store, parts, script};
 use crate::model::event::Event;
 use crate::model::identity::AttemptId;
 use crate::model::response::{Kept, StoredResponse, pack};
+use crate::model::trace::TraceContext;
 use std::time::Duration;
 
 /// A copy of an event that arrived.
@@ -23,6 +24,8 @@ pub struct Arrival<'a> {
     pub unchanged: &'a str,
     /// Whether it may be forwarded; not once it has met another copy.
     pub forward: bool,
+    /// The span that this copy is told of in, for its repeats.
+    pub trace: Option<TraceContext>,
 }
 
 /// What is to be done with it.
@@ -30,8 +33,8 @@ pub struct Arrival<'a> {
 pub enum Accept {
     /// Forward it under this fence.
     First(u64),
-    /// Acknowledged already: the stored answer.
-    Repeat(Kept),
+    /// Acknowledged already: the stored answer, and the span of the copy that was forwarded.
+    Repeat(Kept, Option<TraceContext>),
     /// Another copy is being forwarded, for no longer than this.
     Busy(Duration),
     /// Not acknowledged, not being forwarded, and this copy is not to be.
@@ -70,7 +73,8 @@ impl Store {
     /// # Errors
     /// When Redis cannot be asked; asking again as the same attempt is safe.
     pub async fn accept_callback(&self, arrival: &Arrival<'_>) -> Result<Accept, StoreError> {
-        let Arrival { event, attempt, lease, keep, unchanged, forward } = arrival;
+        let Arrival { event, attempt, lease, keep, unchanged, forward, trace } = arrival;
+        let trace = trace.map_or(String::new(), |trace| trace.stored());
         let keys = [self.names.callback(event), self.names.callback_lease(event)];
         let (word, mut reply) = self
             .run(&script::ACCEPT_CALLBACK, &[&keys[0], &keys[1]], |command| {
@@ -79,7 +83,8 @@ impl Store {
                     .arg(millis(*lease))
                     .arg(millis(*keep))
                     .arg(unchanged)
-                    .arg(if *forward { "yes" } else { "no" });
+                    .arg(if *forward { "yes" } else { "no" })
+                    .arg(&trace);
             })
             .await?;
         Ok(match word.as_str() {
@@ -87,7 +92,8 @@ impl Store {
             "repeat" => {
                 let (status, headers, body) = (reply.number()?, reply.bytes()?, reply.bytes()?);
                 let (id, secrets) = (&*event.id, &self.config.secrets);
-                Accept::Repeat(parts::opened(status, &headers.into(), body.into(), id, secrets))
+                let kept = parts::opened(status, &headers.into(), body.into(), id, secrets);
+                Accept::Repeat(kept, TraceContext::from_stored(&reply.bytes()?))
             }
             "busy" => Accept::Busy(Duration::from_millis(reply.number()?)),
             "open" => Accept::Open,

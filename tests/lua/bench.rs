@@ -199,7 +199,8 @@ impl Bench {
 
     async fn try_accept(&self, event: &Event, who: &str, unchanged: &str, forward: bool) -> Accept {
         let attempt = &self.attempt(who);
-        let arrival = Arrival { event, attempt, lease: LEASE, keep: KEEP, unchanged, forward };
+        let arrival =
+            Arrival { event, attempt, lease: LEASE, keep: KEEP, unchanged, forward, trace: None };
         self.store.accept_callback(&arrival).await.unwrap()
     }
 

@@ -287,6 +287,7 @@ fn expected(
         ("limit", text("7")),
         ("unchanged", text(UNCHANGED)),
         ("forward", text("yes")),
+        ("trace", text("")),
         ("window_ms", vec![ms(KEEP)]),
         ("turn", text(bench.attempt("A").as_str())),
         ("asks", text("0")),

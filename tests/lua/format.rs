@@ -146,8 +146,15 @@ async fn a_callback_or_a_lifecycle_of_a_later_release_is_not_guessed_at_either()
         assert!(matches!(&error, StoreError::Declined(word) if word == "FORMAT"), "{error}");
     };
     let (attempt, lease) = (&bench.attempt("B"), LEASE);
-    let arrival =
-        Arrival { event: &event, attempt, lease, keep: KEEP, unchanged: UNCHANGED, forward: true };
+    let arrival = Arrival {
+        event: &event,
+        attempt,
+        lease,
+        keep: KEEP,
+        unchanged: UNCHANGED,
+        forward: true,
+        trace: Option::None,
+    };
     declined(bench.store.accept_callback(&arrival).await.unwrap_err());
     let answer = StoredResponse {
         status: hyper::StatusCode::OK,

@@ -123,7 +123,7 @@ async fn callbacks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
 fn accept(accept: Accept) -> (&'static str, &'static str) {
     let word = match accept {
         Accept::First(_) => "first",
-        Accept::Repeat(_) => "repeat",
+        Accept::Repeat(..) => "repeat",
         Accept::Busy(_) => "busy",
         Accept::Open => "open",
         Accept::Contradiction => "contradiction",

@@ -9,6 +9,7 @@ use crate::support::sidecar::sidecar;
 use crate::support::until;
 use crate::support::upstream::{Act, Upstream};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use std::time::Duration;
 
 #[test]
 fn a_payment_is_one_trace_from_its_caller_to_the_payment_service() {
@@ -162,6 +163,30 @@ fn what_failed_says_so() {
 }
 
 #[test]
+fn a_caller_that_hangs_up_leaves_a_span_that_ends_with_its_attempt() {
+    let (redis, collector) = (Redis::start(), Collector::start());
+    let upstream = Upstream::acting(|_, _| Act::ok("paid").after(Duration::from_millis(200)));
+    let onceward = traced(&redis, &upstream, &collector).start();
+    let gone = || collector.spans().into_iter().find(|span| span.name == "POST");
+    let (mut left, mut paid) = (None, 0);
+    // When it is seen that somebody left, nobody can tell: many leave until it is.
+    until("somebody is seen to leave", || {
+        paid += 1;
+        let caller = pay(&paid.to_string()).begin(onceward.address);
+        upstream.heard(paid);
+        drop(caller);
+        left = gone();
+        left.is_some()
+    });
+    let left = left.unwrap();
+    assert_eq!(left.says("onceward.outcome"), "caller-gone");
+    assert_eq!((left.says("onceward.fence"), left.says("onceward.state")), ("1".into(), "".into()));
+    let spans = collector.spans();
+    let below: Vec<_> = spans.iter().filter(|span| span.parent == left.id).collect();
+    assert_eq!(below.len(), 3, "claim, upstream, settle: {below:?}");
+}
+
+#[test]
 fn a_callback_is_a_trace_with_the_order_it_settles() {
     let (redis, collector) = (Redis::start(), Collector::start());
     let upstream = Upstream::acting(|_, _| Act::ok("success"));
@@ -181,6 +206,8 @@ fn a_callback_is_a_trace_with_the_order_it_settles() {
         ["first", "true"]
     );
     assert_eq!(named(&upstream, 0).0, roots[0].trace);
+    // The repeat is a trace of its own, and says which one it repeats.
+    assert_eq!(roots[1].links, [(roots[0].trace.clone(), roots[0].id.clone())]);
 }
 
 #[test]
