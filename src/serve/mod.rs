@@ -33,7 +33,7 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Bytes of a body read at a time, where it comes that fast.
-const MAX_READ: usize = 256 * 1024;
+const MAX_READ: usize = 128 * 1024;
 
 /// After an accept failed (out of descriptors, mostly), the pause before the next.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);

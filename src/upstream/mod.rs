@@ -52,7 +52,7 @@ const MAX_ANSWER_HEADERS: usize = 200;
 const MAX_ANSWER_HEAD: usize = 64 * 1024;
 
 /// Bytes of an answer read at a time, where it comes that fast.
-const MAX_READ: usize = 256 * 1024;
+const MAX_READ: usize = 128 * 1024;
 
 /// One thread's client.
 pub struct Upstream {
