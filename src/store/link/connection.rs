@@ -1,11 +1,12 @@
 //! A connection that many commands share: our own where it is a plain one, else the library's.
 
 use super::letter::Letter;
-use super::wire::Wire;
+use super::wire::{Silence, Wire};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Pipeline};
 use redis::{ProtocolVersion, RedisResult, Value};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A connection, logged in.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ impl Connection {
             _ => None,
         };
         if let Some(wire) = wire {
-            wire.log_in(login).await?;
+            wire.log_in(login, Instant::now() + timeout).await?;
             return Ok(Connection::Wire(wire));
         }
         let config = AsyncConnectionConfig::new()
@@ -46,21 +47,40 @@ impl Connection {
         }
     }
 
-    /// Sends a letter's command and waits for the answer.
-    pub(super) async fn put(&mut self, letter: &Letter<'_>) -> RedisResult<Value> {
+    /// Sends a letter's command and waits for the answer until its deadline.
+    pub(super) async fn put(&mut self, letter: &Letter<'_>) -> Result<Value, Silence> {
         match self {
-            Connection::Wire(wire) => wire.send(letter.command, letter.asking).await,
-            Connection::Library(connection) => Box::pin(letter.put(connection)).await,
+            Connection::Wire(wire) => {
+                wire.send(letter.command, letter.asking, letter.deadline).await
+            }
+            Connection::Library(connection) => {
+                Box::pin(in_time(letter.put(connection), letter.deadline)).await
+            }
         }
     }
 
     /// Asks several questions at once.
-    pub(super) async fn ask(&mut self, questions: &Pipeline) -> RedisResult<Vec<Value>> {
+    pub(super) async fn ask(
+        &mut self,
+        questions: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Silence> {
         match self {
-            Connection::Wire(wire) => wire.ask(questions).await,
+            Connection::Wire(wire) => wire.ask(questions, deadline).await,
             Connection::Library(connection) => {
-                connection.send_packed_commands(questions, 0, questions.len()).await
+                let asked = connection.send_packed_commands(questions, 0, questions.len());
+                in_time(asked, deadline).await
             }
         }
+    }
+}
+
+async fn in_time<T>(
+    asked: impl Future<Output = RedisResult<T>>,
+    deadline: Instant,
+) -> Result<T, Silence> {
+    match timeout_at(deadline, asked).await {
+        Ok(answered) => answered.map_err(Silence::Broken),
+        Err(_) => Err(Silence::Late),
     }
 }

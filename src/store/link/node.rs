@@ -8,6 +8,7 @@ use super::confirm::{Confirm, Confirming};
 use super::connection::Connection;
 use super::letter::Letter;
 use super::place::{Address, Place};
+use super::wire::Silence;
 use crate::store::error::StoreError;
 use redis::{Client, ConnectionInfo, Pipeline, RedisError, Value};
 use std::fmt;
@@ -76,13 +77,12 @@ impl Node {
 
     async fn send(&self, letter: &Letter<'_>) -> Result<Value, StoreError> {
         let (mut connection, generation) = self.connected(letter.deadline).await?;
-        match tokio::time::timeout_at(letter.deadline, connection.put(letter)).await {
-            Ok(Ok(value)) => {
+        match connection.put(letter).await {
+            Ok(value) => {
                 self.heard(generation, &value);
                 Ok(value)
             }
-            Ok(Err(error)) => Err(self.broken(generation, error)),
-            Err(_) => Err(self.unheard(generation)),
+            Err(silence) => Err(self.silent(generation, silence)),
         }
     }
 
@@ -93,13 +93,12 @@ impl Node {
         deadline: tokio::time::Instant,
     ) -> Result<Vec<Value>, StoreError> {
         let (mut connection, generation) = self.connected(deadline).await?;
-        match tokio::time::timeout_at(deadline, connection.ask(questions)).await {
-            Ok(Ok(values)) => {
+        match connection.ask(questions, deadline).await {
+            Ok(values) => {
                 values.iter().for_each(|value| self.heard(generation, value));
                 Ok(values)
             }
-            Ok(Err(error)) => Err(self.broken(generation, error)),
-            Err(_) => Err(self.unheard(generation)),
+            Err(silence) => Err(self.silent(generation, silence)),
         }
     }
 
@@ -209,6 +208,13 @@ impl Node {
             if useless {
                 slot.connection = None;
             }
+        }
+    }
+
+    fn silent(&self, generation: u64, silence: Silence) -> StoreError {
+        match silence {
+            Silence::Late => self.unheard(generation),
+            Silence::Broken(error) => self.broken(generation, error),
         }
     }
 

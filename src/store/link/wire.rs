@@ -5,27 +5,20 @@
 //! packet; and replies go to those who wait, in the order of their commands. Nothing is ever sent
 //! twice, and nothing but a reply says that a command was carried out.
 
-use super::reply::{self, Stop};
-use bytes::{Buf, BytesMut};
+mod task;
+
 use futures_util::future::select_ok;
 use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::path::Path;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use std::task::Waker;
+use task::Task;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::sync::oneshot;
-
-/// Bytes read at a time, and the most of a long reply.
-const READ: usize = 16 * 1024;
-const LONG_READ: usize = 1024 * 1024;
-
-/// Memory kept for the next commands, and for the next replies.
-const KEPT: usize = 64 * 1024;
+use tokio::sync::oneshot::{self, error::RecvError};
+use tokio::time::Instant;
 
 /// A connection. It is closed when nobody has it any more.
 #[derive(Clone)]
@@ -39,11 +32,28 @@ struct End(Arc<Mutex<Queue>>);
 struct Queue {
     /// Commands that have not left yet.
     leaving: Vec<u8>,
-    /// Who gets the replies to come; none for one that nobody is to hear.
-    waiting: VecDeque<Option<oneshot::Sender<Value>>>,
+    /// Who gets the replies to come.
+    waiting: VecDeque<Waiting>,
+    /// When patience is over for one of them, or was for one who has heard.
+    earliest: Option<Instant>,
     /// Whether it is over: it broke, or nobody has it any more.
     over: bool,
     task: Option<Waker>,
+}
+
+/// One who waits for a reply, and until when.
+struct Waiting {
+    /// Told the reply, or nothing once it is too late; none where nobody is to hear it.
+    told: Option<oneshot::Sender<Option<Value>>>,
+    until: Instant,
+}
+
+/// Why there is no answer. The command may have happened, whichever it is.
+pub(super) enum Silence {
+    /// None came in time.
+    Late,
+    /// The connection broke.
+    Broken(RedisError),
 }
 
 impl Wire {
@@ -68,16 +78,18 @@ impl Wire {
 
     fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Wire {
         let queue = Arc::<Mutex<Queue>>::default();
-        let read = BytesMut::with_capacity(READ);
-        let task =
-            Task { stream, queue: queue.clone(), leaving: Vec::new(), left: 0, read, wants: 1 };
+        let task = Task::new(stream, queue.clone());
         // It ends with the connection, and decides nothing.
         tokio::spawn(task.run());
         Wire(Arc::new(End(queue)))
     }
 
     /// Logs in and chooses the database. The error never repeats what the server said.
-    pub(super) async fn log_in(&self, info: &RedisConnectionInfo) -> RedisResult<()> {
+    pub(super) async fn log_in(
+        &self,
+        info: &RedisConnectionInfo,
+        until: Instant,
+    ) -> RedisResult<()> {
         let (mut login, mut refusals) = (Pipeline::new(), Vec::new());
         if let Some(password) = info.password() {
             login.cmd("AUTH").arg(info.username()).arg(password);
@@ -87,7 +99,10 @@ impl Wire {
             login.cmd("SELECT").arg(info.db());
             refusals.push("Redis server refused to switch database");
         }
-        let answers = self.ask(&login).await?;
+        let answers = self.ask(&login, until).await.map_err(|silence| match silence {
+            Silence::Late => io::Error::from(io::ErrorKind::TimedOut).into(),
+            Silence::Broken(error) => error,
+        })?;
         match answers.iter().zip(refusals).find(|(answer, _)| **answer != Value::Okay) {
             Some((_, refusal)) => Err((ErrorKind::AuthenticationFailed, refusal).into()),
             None => Ok(()),
@@ -99,45 +114,71 @@ impl Wire {
         !lock(&self.0.0).over
     }
 
-    /// Sends one command and waits for its reply; `asking` goes right before it.
-    pub(super) async fn send(&self, command: &Cmd, asking: bool) -> RedisResult<Value> {
+    /// Sends one command and waits for its reply until then; `asking` goes right before it.
+    pub(super) async fn send(
+        &self,
+        command: &Cmd,
+        asking: bool,
+        until: Instant,
+    ) -> Result<Value, Silence> {
         let reply = {
             let mut queue = self.queue()?;
             if asking {
                 pack(&redis::cmd("ASKING"), &mut queue.leaving);
-                queue.waiting.push_back(None);
+                queue.waiting.push_back(Waiting { told: None, until });
             }
-            queue.put(command)
+            queue.put(command, until)
         };
-        reply.await.map_err(|_| closed())
+        heard(reply.await)
     }
 
     /// Asks several questions at once.
-    pub(super) async fn ask(&self, questions: &Pipeline) -> RedisResult<Vec<Value>> {
+    pub(super) async fn ask(
+        &self,
+        questions: &Pipeline,
+        until: Instant,
+    ) -> Result<Vec<Value>, Silence> {
         let replies: Vec<_> = {
             let mut queue = self.queue()?;
-            questions.cmd_iter().map(|question| queue.put(question)).collect()
+            questions.cmd_iter().map(|question| queue.put(question, until)).collect()
         };
         let mut values = Vec::with_capacity(replies.len());
         for reply in replies {
-            values.push(reply.await.map_err(|_| closed())?);
+            values.push(heard(reply.await)?);
         }
         Ok(values)
     }
 
-    fn queue(&self) -> RedisResult<MutexGuard<'_, Queue>> {
+    fn queue(&self) -> Result<MutexGuard<'_, Queue>, Silence> {
         let queue = lock(&self.0.0);
-        if queue.over { Err(closed()) } else { Ok(queue) }
+        if queue.over { Err(Silence::Broken(closed())) } else { Ok(queue) }
     }
 }
 
+/// What one who waited was told: nothing at all where the connection is over.
+fn heard(told: Result<Option<Value>, RecvError>) -> Result<Value, Silence> {
+    told.map_err(|_| Silence::Broken(closed()))?.ok_or(Silence::Late)
+}
+
 impl Queue {
-    fn put(&mut self, command: &Cmd) -> oneshot::Receiver<Value> {
-        let (reply, heard) = oneshot::channel();
+    fn put(&mut self, command: &Cmd, until: Instant) -> oneshot::Receiver<Option<Value>> {
+        let (told, hears) = oneshot::channel();
         pack(command, &mut self.leaving);
-        self.waiting.push_back(Some(reply));
+        self.waiting.push_back(Waiting { told: Some(told), until });
+        self.earliest = Some(self.earliest.map_or(until, |earliest| earliest.min(until)));
         self.wake();
-        heard
+        hears
+    }
+
+    /// Tells those whose patience is over. Their replies may still come, and are passed over.
+    fn give_up(&mut self, now: Instant) {
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.until <= now) {
+            if let Some(told) = waiting.told.take() {
+                let _ = told.send(None);
+            }
+        }
+        let patient = self.waiting.iter().filter(|waiting| waiting.told.is_some());
+        self.earliest = patient.map(|waiting| waiting.until).min();
     }
 
     fn wake(&mut self) {
@@ -152,103 +193,6 @@ impl Drop for End {
         let mut queue = lock(&self.0);
         queue.over = true;
         queue.wake();
-    }
-}
-
-/// The connection itself.
-struct Task<S> {
-    stream: S,
-    queue: Arc<Mutex<Queue>>,
-    /// Commands that are leaving, and how much of them has left.
-    leaving: Vec<u8>,
-    left: usize,
-    /// What has come, and how many bytes the next reply takes at the least.
-    read: BytesMut,
-    wants: usize,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
-    async fn run(mut self) {
-        let why = poll_fn(|cx| self.poll(cx)).await;
-        if let Err(error) = why {
-            tracing::debug!(%error, "a connection to Redis ended");
-        }
-        let mut queue = lock(&self.queue);
-        queue.over = true;
-        // Whoever waits learns that no reply will come.
-        queue.waiting.clear();
-    }
-
-    /// Ready when the connection is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        {
-            let mut queue = lock(&self.queue);
-            if queue.over {
-                return Poll::Ready(Ok(()));
-            }
-            queue.task = Some(cx.waker().clone());
-        }
-        // A server that takes nothing more for now may have replies all the same.
-        if let Poll::Ready(Err(error)) = self.write(cx) {
-            return Poll::Ready(Err(error));
-        }
-        self.read(cx)
-    }
-
-    /// Ready when all commands have left.
-    fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.left == self.leaving.len() {
-                self.leaving.clear();
-                self.leaving.shrink_to(KEPT);
-                self.left = 0;
-                std::mem::swap(&mut self.leaving, &mut lock(&self.queue).leaving);
-            }
-            let rest = &self.leaving[self.left..];
-            if rest.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.left += written,
-            }
-        }
-    }
-
-    /// Ready when no more replies can come.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.read.is_empty() && self.read.capacity() > KEPT {
-                self.read = BytesMut::new();
-            }
-            let wants = self.wants.saturating_sub(self.read.len());
-            self.read.reserve(wants.clamp(READ, LONG_READ));
-            if ready!(pin!(self.stream.read_buf(&mut self.read)).poll(cx))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-            while self.read.len() >= self.wants {
-                match reply::read(&self.read) {
-                    Ok((value, length)) => {
-                        self.read.advance(length);
-                        self.wants = 1;
-                        self.hand_over(value)?;
-                    }
-                    Err(Stop::Wants(bytes)) => self.wants = bytes,
-                    Err(Stop::Malformed) => {
-                        return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-                    }
-                }
-            }
-        }
-    }
-
-    fn hand_over(&mut self, value: Value) -> io::Result<()> {
-        let waiting = lock(&self.queue).waiting.pop_front();
-        if let Some(reply) = waiting.ok_or(io::ErrorKind::InvalidData)? {
-            // Whoever waited may have lost patience.
-            let _ = reply.send(value);
-        }
-        Ok(())
     }
 }
 
