@@ -243,7 +243,7 @@ fn an_order_being_cancelled_is_not_forgotten_without_an_alarm() {
     assert_eq!((cancel.status, cancel.state()), (202, "cancelling"));
     // As if nearly all of UNKNOWN_TTL were over.
     let record = redis.command(&["KEYS", "*:order:*"]);
-    redis.command(&["PEXPIRE", record.trim(), "10000"]);
+    redis.command(&["PEXPIRE", record.trim(), "4000"]);
     until("somebody is called", || {
         onceward.metric(r#"onceward_alarms_total{kind="cancelling-expiring"}"#) >= 1.0
     });
