@@ -14,10 +14,8 @@ TEST_THREADS := 8
 TIME := 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size image clean
-.PHONY: help setup build demo test chart-test chart-golden console-test model fuzz bench lint size clean
-.PHONY: help setup build demo test chart-test chart-golden model fuzz bench lint size clean
-.PHONY: help setup build demo test chart-test chart-golden model bench instructions lint size clean
+.PHONY: help setup build demo test chart-test chart-golden console-test model explore flow \
+	drill teeth bench bytes fuzz instructions lint size image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,12 +56,10 @@ console-test: setup ## drive the console in a headless Chromium; pictures in tar
 model: setup ## hold the scripts to the model of an order for 100,000 random sequences
 	ONCEWARD_TEST_SEQUENCES=100000 $(CARGO) test $(LOCKED) --test once lua::model -- --nocapture
 
-.PHONY: explore
 explore: setup ## run every interleaving of up to three actors, with more accidents than make test has
 	ONCEWARD_TEST_EXPLORE=long $(CARGO) test $(LOCKED) --test once explore:: -- --nocapture
 
 ORDERS := 10000
-.PHONY: flow
 flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers begin
 	ONCEWARD_TEST_ORDERS=$(ORDERS) $(CARGO) test $(LOCKED) --test once workers:: -- --nocapture --test-threads 1
 
@@ -71,12 +67,10 @@ flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers
 # WRITE=1 puts the figures into README.md. scripts/drill ends with 1 where a guarantee was broken, and
 # make, as always where a recipe fails, with 2.
 SEEDS := 1 2 3 4 5
-.PHONY: drill
 drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge: two minutes a seed
 	@scripts/setup drill
 	@ORDERS="$(ORDERS)" SEEDS="$(SEEDS)" scripts/drill $(if $(WRITE),--write)
 
-.PHONY: teeth
 teeth: setup ## plant one mistake after the other, see each found, bring README.md's table up to date
 	@scripts/teeth
 
@@ -86,7 +80,6 @@ bench: setup ## measure it side by side with nginx and nginx + Lua: about eight 
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
 
-.PHONY: bytes
 bytes: setup ## measure what Redis keeps of an order, and write README.md's tables of its memory
 	$(CARGO) bench $(LOCKED) --profile dev --bench side_by_side -- --bytes --write
 
