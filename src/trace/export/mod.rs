@@ -59,7 +59,7 @@ impl Exporter {
         Exporter { way, resource: config.resource, spans, metrics, warned: None }
     }
 
-    /// Exports until `over`, and what is left then, for no longer than [`LAST`].
+    /// Exports until `over`, and what is left then, for two seconds at the most.
     pub async fn run(mut self, over: CancellationToken) {
         let mut batch = Vec::new();
         while !over.is_cancelled() {
