@@ -67,7 +67,7 @@ flow: setup ## kill -9 workers under ORDERS queued orders; time how soon workers
 # WRITE=1 puts the figures into README.md. scripts/drill ends with 1 where a guarantee was broken, and
 # make, as always where a recipe fails, with 2.
 SEEDS := 1 2 3 4 5
-drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge: two minutes a seed
+drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge: five minutes a seed
 	@scripts/setup drill
 	@ORDERS="$(ORDERS)" SEEDS="$(SEEDS)" scripts/drill $(if $(WRITE),--write)
 
