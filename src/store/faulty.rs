@@ -29,9 +29,7 @@ impl Store {
         let sending = async move {
             let before = faults.to_command(At::RedisBefore, name);
             strike(&before, deadline).await?;
-            if before.iter().any(|firing| firing.deed == Deed::Forget) {
-                forget(&link, &names, &command).await?;
-            }
+            forget(&before, &link, &names, &command).await?;
             if before.iter().any(|firing| firing.deed == Deed::Duplicate) {
                 // Both are on their way before either is answered.
                 let (_, second) = tokio::join!(link.send(&command), link.send(&command));
@@ -51,6 +49,7 @@ impl Store {
     pub(super) async fn around(
         &self,
         name: &'static str,
+        command: &Cmd,
         sending: impl Future<Output = Result<Value, StoreError>>,
     ) -> Result<Value, StoreError> {
         if !self.faults.are_on() {
@@ -58,7 +57,9 @@ impl Store {
         }
         let deadline = Instant::now() + self.link.timeout() + self.config.wait_timeout;
         let struck = async {
-            strike(&self.faults.to_command(At::RedisBefore, name), deadline).await?;
+            let before = self.faults.to_command(At::RedisBefore, name);
+            strike(&before, deadline).await?;
+            forget(&before, &self.link, &self.names, command).await?;
             back(&self.faults, name, sending.await).await
         };
         timeout_at(deadline, struck).await.unwrap_or_else(|_| Err(silence()))
@@ -105,10 +106,16 @@ async fn back(
     Ok(value)
 }
 
-/// Redis is another server that never heard of the order a command is about: record and lease are
-/// gone, and the mark that says which server it was.
-async fn forget(link: &Link, names: &Names, command: &Cmd) -> Result<(), StoreError> {
-    let Some(partition) = link::partition(command) else {
+/// Where a rule says so, Redis is another server that never heard of the order a command is about:
+/// record and lease are gone, and the mark that says which server it was.
+async fn forget(
+    firings: &[Firing],
+    link: &Link,
+    names: &Names,
+    command: &Cmd,
+) -> Result<(), StoreError> {
+    let forgets = firings.iter().any(|firing| firing.deed == Deed::Forget);
+    let Some(partition) = link::partition(command).filter(|_| forgets) else {
         return Ok(());
     };
     let mut lost = redis::cmd("DEL");

@@ -131,7 +131,7 @@ impl Store {
         command: &Cmd,
     ) -> Result<Value, StoreError> {
         let started = Instant::now();
-        let answer = self.around(name, self.link.send_to(shard, command)).await;
+        let answer = self.around(name, command, self.link.send_to(shard, command)).await;
         self.metrics.command(name, started.elapsed(), answer.as_ref().err());
         answer
     }
@@ -171,7 +171,7 @@ impl Store {
         arguments(&mut command);
         let started = Instant::now();
         let sending = self.link.send_confirmed(&command, confirm);
-        let answer = self.around(script.name, sending).await;
+        let answer = self.around(script.name, &command, sending).await;
         self.metrics.command(script.name, started.elapsed(), answer.as_ref().err());
         Reply::open(script, answer?)
     }

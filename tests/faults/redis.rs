@@ -81,6 +81,37 @@ fn forgotten_scripts_are_loaded_again() {
     check_claim("redis_before", json!({"error": "NOSCRIPT"}), PAID, "", 1);
 }
 
+/// Whatever way the claim goes to Redis. Here nobody asks first (HISTORY_WINDOW is 0s), so the lost
+/// claim is seen by what it leads to.
+#[test]
+fn an_order_that_redis_forgot_begins_anew() {
+    for replicas in ["0", "1"] {
+        let (redis, upstream) = (Redis::start(), Upstream::start());
+        let port = redis.port.to_string();
+        let _replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
+        until("the replica follows", || redis.replication("slave0").contains("state=online"));
+        let onceward = playing(&redis, &upstream)
+            .set("REDIS_WAIT_REPLICAS", replicas)
+            .set("REDIS_WAIT_TIMEOUT", "10s")
+            .start();
+        let mut paid = Call::pay("1").send(onceward.address);
+        // A replica that is online may still be loading what it was sent.
+        until("it is paid", || {
+            paid = Call::pay("1").send(onceward.address);
+            paid.status == 200
+        });
+        assert!(Call::pay("1").send(onceward.address).is_replay());
+        onceward.fault(
+            "f",
+            json!({"at": "redis_before", "do": {"forget": true}, "command": "claim", "key": "2"}),
+        );
+        for key in ["2", "2"] {
+            assert!(!Call::pay(key).send(onceward.address).is_replay(), "{replicas} replicas");
+        }
+        assert_eq!(upstream.calls(), 3, "{replicas} replicas");
+    }
+}
+
 #[test]
 fn an_outcome_that_cannot_be_written_is_written_later() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
