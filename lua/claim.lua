@@ -119,9 +119,7 @@ end
 local now = now_ms()
 fence, attempts = fence + 1, attempts + 1
 if new_token then
-  redis.call('HSET', token, 'caller', first(callers), 'order', id, 'spent', attempt)
-  if token_until > 0 then redis.call('PEXPIREAT', token, token_until) end
-  tokens = with(tokens, token_hash)
+  tokens = spend(token, token_until, callers, id, attempt, tokens, token_hash)
 end
 -- What the attempt before left (its response, and that it may have happened) stays until this one
 -- is settled: abandoned, it changes nothing. Late copies of the other's claim are refused.

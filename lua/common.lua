@@ -20,8 +20,8 @@ local function first(list)
 end
 
 -- An order's record is a hash of three parts, so that a step touches what it must: Lua goes over every
--- byte it is given. Measured against a field for each of these words: three quarters of the time,
--- half of the memory.
+-- byte it is given. Measured against a field for each of these words: seven eighths of the time, a
+-- little more than half of the memory.
 --
 --   stands    where the order stands, packed here: v, state fence attempt attempts from token created
 --             updated history settled told astray waited void released asks turn tries tried
@@ -89,9 +89,9 @@ local function noted(history, at, from, to, by, why)
   local line = text(at) .. ' ' .. from .. ' ' .. to .. ' ' .. by .. ' ' .. why .. '\n'
   local all = (history or '') .. line
   while #all > HISTORY_BYTES do
-    local first = string.find(all, '\n', 1, true)
-    if not first or first == #all then break end
-    all = string.sub(all, first + 1)
+    local line_end = string.find(all, '\n', 1, true)
+    if not line_end or line_end == #all then break end
+    all = string.sub(all, line_end + 1)
   end
   return all
 end
@@ -138,6 +138,13 @@ local function may_start(token, token_until, callers, id)
   end
   -- Past its time the mark that it was spent would vanish as soon as it is made.
   return token_until > now_ms()
+end
+
+-- Spends a token that may start its order, whose tokens are those returned from then on.
+local function spend(token, token_until, callers, id, attempt, tokens, hash)
+  redis.call('HSET', token, 'caller', first(callers), 'order', id, 'spent', attempt)
+  if token_until > 0 then redis.call('PEXPIREAT', token, token_until) end
+  return with(tokens, hash)
 end
 
 -- A lifecycle is one state for all orders of a number, and which of them moves it, until when. An

@@ -93,9 +93,7 @@ end
 
 local now = now_ms()
 if new_token then
-  redis.call('HSET', token, 'caller', first(callers), 'order', id, 'spent', attempt)
-  if token_until > 0 then redis.call('PEXPIREAT', token, token_until) end
-  tokens = with(tokens, token_hash)
+  tokens = spend(token, token_until, callers, id, attempt, tokens, token_hash)
 end
 r.history = noted(r.history, now, state, 'queued', by, 'accepted')
 r.state, r.fence, r.attempts, r.updated = 'queued', fence, attempts, text(now)

@@ -263,7 +263,7 @@ impl Guard {
         };
         let settled = self.store.settle(&settlement).await.ok()?;
         self.metrics.settled(ending.to, &settled);
-        span.set("onceward.result", word_of(&settled));
+        span.set("onceward.result", settled.word());
         Some(match settled {
             Settle::Astray(stands) => {
                 self.metrics.astray(&held.payment.order, &stands);
@@ -305,18 +305,6 @@ impl Guard {
                 state
             }
         })
-    }
-}
-
-/// What a settle came to, as its span tells it: the script's own words.
-fn word_of(settle: &Settle) -> &'static str {
-    match settle {
-        Settle::Settled => "settled",
-        Settle::Astray(_) => "astray",
-        Settle::Kept => "kept",
-        Settle::Fenced(_) => "fenced",
-        Settle::Refused(_) => "refused",
-        Settle::Gone => "gone",
     }
 }
 

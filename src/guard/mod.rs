@@ -265,7 +265,7 @@ impl Guard {
                     return self.over_without_store(&payment, &error).await;
                 }
             };
-            span.set("onceward.result", word_of(&claim));
+            span.set("onceward.result", claim.word());
             span.end();
             return match claim {
                 Claim::Granted { fence, attempts, from } => {
@@ -424,20 +424,6 @@ impl Guard {
             RedisDown::Reject => Answer::Refused(Refusal::StoreUnavailable, State::Unknown),
             RedisDown::Bypass => self.bypass(payment).await,
         }
-    }
-}
-
-/// What a claim came to, as its span tells it: the script's own words.
-fn word_of(claim: &Claim) -> &'static str {
-    match claim {
-        Claim::Granted { .. } => "granted",
-        Claim::Found(_) => "found",
-        Claim::Lapsed { .. } => "lapsed",
-        Claim::Mismatch(_) => "mismatch",
-        Claim::Moving(_) => "moving",
-        Claim::Illegal(..) => "illegal",
-        Claim::TokenInvalid => "token-invalid",
-        Claim::Voided => "voided",
     }
 }
 

@@ -76,6 +76,22 @@ pub enum Claim {
     Voided,
 }
 
+impl Claim {
+    /// The script's word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Claim::Granted { .. } => "granted",
+            Claim::Found(_) => "found",
+            Claim::Lapsed { .. } => "lapsed",
+            Claim::Mismatch(_) => "mismatch",
+            Claim::Moving(_) => "moving",
+            Claim::Illegal(..) => "illegal",
+            Claim::TokenInvalid => "token-invalid",
+            Claim::Voided => "voided",
+        }
+    }
+}
+
 /// What a renewal found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Renewal {
@@ -122,6 +138,20 @@ pub enum Settle {
     Refused(State),
     /// There is no such record.
     Gone,
+}
+
+impl Settle {
+    /// The script's word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Settle::Settled => "settled",
+            Settle::Astray(_) => "astray",
+            Settle::Kept => "kept",
+            Settle::Fenced(_) => "fenced",
+            Settle::Refused(_) => "refused",
+            Settle::Gone => "gone",
+        }
+    }
 }
 
 /// What an abandon found.

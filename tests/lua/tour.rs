@@ -241,17 +241,7 @@ fn cancel(cancel: Cancel) -> (&'static str, &'static str) {
 }
 
 fn claim(claim: Claim) -> (&'static str, &'static str) {
-    let word = match claim {
-        Claim::Granted { .. } => "granted",
-        Claim::Found(_) => "found",
-        Claim::Lapsed { .. } => "lapsed",
-        Claim::Mismatch(_) => "mismatch",
-        Claim::Moving(_) => "moving",
-        Claim::Illegal(..) => "illegal",
-        Claim::TokenInvalid => "token-invalid",
-        Claim::Voided => "voided",
-    };
-    ("claim", word)
+    ("claim", claim.word())
 }
 
 fn renew(renewal: Renewal) -> (&'static str, &'static str) {
@@ -264,15 +254,7 @@ fn renew(renewal: Renewal) -> (&'static str, &'static str) {
 }
 
 fn settle(settle: Settle) -> (&'static str, &'static str) {
-    let word = match settle {
-        Settle::Settled => "settled",
-        Settle::Astray(_) => "astray",
-        Settle::Kept => "kept",
-        Settle::Fenced(_) => "fenced",
-        Settle::Refused(_) => "refused",
-        Settle::Gone => "gone",
-    };
-    ("settle", word)
+    ("settle", settle.word())
 }
 
 fn abandon(abandon: Abandon) -> (&'static str, &'static str) {
