@@ -181,8 +181,7 @@ enum Turn {
 
 impl Guard {
     /// Sees a payment to its answer. Dropping this future drops the wait, not the attempt.
-    pub async fn handle(self: &Arc<Self>, payment: Payment) -> Answer {
-        let payment = Arc::new(payment);
+    pub async fn handle(self: &Arc<Self>, payment: Arc<Payment>) -> Answer {
         let attempt = self.attempts.next();
         let patience = payment.route.tuning.duplicate_wait;
         let until = Instant::now() + patience;
@@ -257,7 +256,7 @@ impl Guard {
         for _ in 0..LAPSES {
             let asked = Instant::now();
             let span = payment.span.child("claim", Kind::Client);
-            let claim = match self.claim(&payment, &attempt, token.as_ref()).await {
+            let claim = match self.claim(&payment, (&attempt, asked), token.as_ref()).await {
                 Ok(claim) => claim,
                 Err(error) => {
                     span.fail("no decision from Redis");
@@ -326,7 +325,7 @@ impl Guard {
     async fn claim(
         self: &Arc<Self>,
         payment: &Arc<Payment>,
-        attempt: &AttemptId,
+        (attempt, asked): (&AttemptId, Instant),
         token: Option<&SpentToken>,
     ) -> Result<Claim, StoreError> {
         let ask = ClaimAsk {
@@ -341,7 +340,7 @@ impl Guard {
             token,
             trace: payment.span.context(),
         };
-        let until = Instant::now() + self.redis_timeout;
+        let until = asked + self.redis_timeout;
         let mut may_stand = false;
         loop {
             // The first command bounds itself, and more exactly: it tells connecting from waiting.

@@ -31,9 +31,14 @@ pub(super) enum Arrival {
 impl Plane {
     /// What happens to a request about `order` before anything is decided about it.
     pub(super) async fn arrival(&self, order: &Order, body: &Bytes) -> Arrival {
-        if !self.faults.are_on() {
-            return Arrival::Whole;
+        match self.faults.are_on() {
+            false => Arrival::Whole,
+            // In a box: no other request is to carry the state of accidents along.
+            true => Box::pin(self.struck(order, body)).await,
         }
+    }
+
+    async fn struck(&self, order: &Order, body: &Bytes) -> Arrival {
         Subject::is_about(&order.route, order.key.as_str());
         let mut arrival = Arrival::Whole;
         let firings = self.faults.before(At::Request);
@@ -72,11 +77,14 @@ pub(super) async fn twice<R, F: Future>(
 ) -> F::Output {
     match again {
         None => handle(request).await,
-        Some(again) => {
-            let (_, second) = tokio::join!(handle(request), handle(again));
-            second
-        }
+        // In a box: hardly any request comes twice.
+        Some(again) => Box::pin(both(handle(request), handle(again))).await,
     }
+}
+
+/// Both at once, and what came of the second.
+async fn both<F: Future>(first: F, second: F) -> F::Output {
+    tokio::join!(first, second).1
 }
 
 /// Makes [`Faulty`].

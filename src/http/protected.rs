@@ -38,7 +38,7 @@ impl Plane {
         match admitted {
             Admitted::Payment(mut payment) => Ok(match prefer::buffered(&mut payment) {
                 Some(wish) => Box::pin(self.accept(payment, wish)).await,
-                None => self.pay(payment).await,
+                None => self.pay(Arc::new(payment)).await,
             }),
             Admitted::Answered(answer, key) => Ok(self.told(answer, route, &key)),
             Admitted::NoOrder(head, body) => self.pass_whole(head, body).await,
@@ -46,11 +46,11 @@ impl Plane {
         }
     }
 
-    async fn pay(&self, payment: Payment) -> Response<Payload> {
-        let (route, key) = (payment.route.clone(), payment.order.key.clone());
-        let again = self.comes_twice().then(|| payment.again());
-        let answer = twice(payment, again, |payment| self.guard.handle(payment)).await;
-        self.told(answer, &route, &key)
+    async fn pay(&self, payment: Arc<Payment>) -> Response<Payload> {
+        let again = self.comes_twice().then(|| Arc::new(payment.again()));
+        let handled = twice(payment.clone(), again, |payment| self.guard.handle(payment));
+        let answer = handled.await;
+        self.told(answer, &payment.route, &payment.order.key)
     }
 
     /// Takes a payment into the buffer.

@@ -51,9 +51,20 @@ impl Upstream {
         late: impl Future<Output = ()>,
         may_send: impl Fn() -> bool,
     ) -> Result<Answered, SendError> {
-        if !self.faults.are_on() {
-            return self.send(request, late, may_send).await.map(plain);
+        match self.faults.are_on() {
+            false => self.send(request, late, may_send).await.map(plain),
+            // In a box: no other request is to carry the state of accidents along.
+            true => Box::pin(self.send_struck(leg, request, late, may_send)).await,
         }
+    }
+
+    async fn send_struck(
+        &self,
+        leg: Leg,
+        request: Request<Payload>,
+        late: impl Future<Output = ()>,
+        may_send: impl Fn() -> bool,
+    ) -> Result<Answered, SendError> {
         let mut late = std::pin::pin!(late);
         let (before, after) = leg.places();
         let before = self.faults.before(before);

@@ -177,7 +177,7 @@ fn named(config: &Config, name: &str) -> Arc<Route> {
 }
 
 async fn pay_once(guard: &Arc<Guard>, route: &Arc<Route>) -> Told {
-    match guard.handle(payment(route, order())).await {
+    match guard.handle(Arc::new(payment(route, order()))).await {
         Answer::First(response, state) => with("first", Some(state), response),
         Answer::Bypassed(response) => with("bypassed", None, response),
         Answer::Replay(stored, state) => repeated(Some(state), &stored),
