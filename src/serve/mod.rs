@@ -2,15 +2,17 @@
 //!
 //! Takes its socket and its end from its caller, and knows nothing of what is served.
 
+mod alarm;
 mod framing;
 mod socket;
 
+use alarm::Alarm;
 use framing::Doubt;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket::Socket;
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -149,7 +151,7 @@ where
         service.clone().call(request)
     });
     let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(Alarm::default())
         .header_read_timeout(config.header_timeout)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
@@ -158,6 +160,7 @@ where
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
+        biased;
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
