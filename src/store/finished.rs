@@ -14,7 +14,6 @@ use crate::model::order::State;
 use crate::model::response::{StoredResponse, pack, unpack};
 use crate::model::trace::TraceContext;
 use bytes::Bytes;
-use hyper::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -31,6 +30,10 @@ const FRESH: Duration = Duration::from_secs(60);
 /// Bytes an entry takes beside its texts and its response: its key and its place in the cache's
 /// tables (which are at most half empty), two counted allocations, the allocator's own.
 const OVERHEAD: usize = 384;
+
+/// Bytes a header takes, at the most, beside its text: its place in a table that may be half empty,
+/// and a counted allocation where its name is none of the usual.
+const HEADER: usize = 128;
 
 /// What a response is expected to take, to size the cache's tables.
 const USUAL: usize = 1024;
@@ -76,10 +79,10 @@ struct Entry {
     until: Instant,
     state: State,
     trace: Option<TraceContext>,
-    status: StatusCode,
-    /// The packed headers, then the body.
-    response: Bytes,
-    headers: usize,
+    /// All of it in one buffer, which header values and body are slices of.
+    response: StoredResponse,
+    /// Bytes of that buffer.
+    bytes: usize,
 }
 
 #[derive(Clone)]
@@ -88,7 +91,8 @@ struct Weight;
 impl Weighter<Box<str>, Arc<Entry>> for Weight {
     fn weight(&self, id: &Box<str>, entry: &Arc<Entry>) -> u64 {
         let token = entry.token.as_ref().map_or(0, |token| token.len());
-        (OVERHEAD + id.len() + entry.fingerprints.len() + token + entry.response.len()) as u64
+        let headers = entry.response.headers.capacity() * HEADER;
+        (OVERHEAD + id.len() + entry.fingerprints.len() + token + headers + entry.bytes) as u64
     }
 }
 
@@ -131,11 +135,10 @@ impl Finished {
         // Another request is for Redis to judge.
         let same = *entry.fingerprints == *asked.fingerprints
             && (asked.token.is_none() || asked.token == entry.token.as_deref());
-        let headers = unpack(&entry.response.slice(..entry.headers)).filter(|_| same)?;
-        let body = entry.response.slice(entry.headers..);
-        self.hits.inc();
-        let response = StoredResponse { status: entry.status, headers, body };
-        Some(Answered { response, state: entry.state, trace: entry.trace })
+        same.then(|| {
+            self.hits.inc();
+            Answered { response: entry.response.clone(), state: entry.state, trace: entry.trace }
+        })
     }
 
     /// Remembers what Redis answered to a request that was sent at `since`: a final order's
@@ -153,19 +156,17 @@ impl Finished {
         if left.is_zero() || !state.is_final() || !self.listening.load(Ordering::Acquire) {
             return;
         }
-        let headers = pack(&response.headers);
-        let mut packed = Vec::with_capacity(headers.len() + response.body.len());
-        packed.extend_from_slice(&headers);
-        packed.extend_from_slice(&response.body);
+        let Some((response, bytes)) = compact(response) else {
+            return;
+        };
         let entry = Entry {
             fingerprints: asked.fingerprints.into(),
             token: asked.token.map(Into::into),
             until: since + left.min(FRESH),
             state,
             trace,
-            status: response.status,
-            response: packed.into(),
-            headers: headers.len(),
+            response,
+            bytes,
         };
         orders.insert(asked.id.into(), Arc::new(entry));
         self.weigh(orders);
@@ -192,4 +193,16 @@ impl Finished {
     fn weigh(&self, orders: &Cache<Box<str>, Arc<Entry>, Weight>) {
         self.bytes.set(i64::try_from(orders.weight()).unwrap_or(i64::MAX));
     }
+}
+
+/// A response in one buffer of its own, and how long that is.
+fn compact(response: &StoredResponse) -> Option<(StoredResponse, usize)> {
+    let headers = pack(&response.headers);
+    let mut packed = Vec::with_capacity(headers.len() + response.body.len());
+    packed.extend_from_slice(&headers);
+    packed.extend_from_slice(&response.body);
+    let packed = Bytes::from(packed);
+    let body = packed.slice(headers.len()..);
+    let headers = unpack(&packed.slice(..headers.len()))?;
+    Some((StoredResponse { status: response.status, headers, body }, packed.len()))
 }
