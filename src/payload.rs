@@ -2,6 +2,7 @@
 //!
 //! A streaming body is held to a rule about slowness; none is ever collected here.
 
+pub mod short;
 mod tampered;
 
 pub use tampered::{Tamper, Tampered};

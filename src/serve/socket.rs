@@ -6,6 +6,7 @@
 //! for a while before the socket goes.
 
 use super::framing::{Doubt, Watch};
+use crate::payload::short;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
@@ -83,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        short::poll_write(Pin::new(&mut self.stream), cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -7,6 +7,7 @@
 
 mod faulty;
 mod idle;
+mod stream;
 
 pub use faulty::{Answered, Leg};
 
@@ -19,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use idle::Idle;
 use std::sync::Arc;
 use std::time::Duration;
+use stream::Stream;
 use tokio::net::TcpStream;
 
 /// What the client needs to know.
@@ -162,7 +164,7 @@ impl Upstream {
             .max_headers(MAX_ANSWER_HEADERS)
             .max_buf_size(MAX_READ)
             .max_header_size(MAX_ANSWER_HEAD)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Stream(stream)))
             .await
             .map_err(|error| not_sent(&error))?;
         // The connection's own task ends with the connection; it decides nothing.
