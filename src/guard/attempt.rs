@@ -214,8 +214,9 @@ impl Guard {
     /// no longer than one command may take. Then it gets the real answer marked `unknown`, and
     /// storing goes on for as long as the lease is ours.
     async fn settle(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> State {
-        self.metrics.held(&held.payment.route.name, held.since.elapsed());
-        let patience = Instant::now() + self.redis_timeout;
+        let ended = Instant::now();
+        self.metrics.held(&held.payment.route.name, ended - held.since);
+        let patience = ended + self.redis_timeout;
         let span = held.payment.span.child("settle", Kind::Client);
         span.set("onceward.outcome", ending.to.word());
         loop {

@@ -74,8 +74,8 @@ impl Guard {
         request: Request<Payload>,
         may_send: impl Fn() -> bool,
     ) -> Outcome {
-        let until = Instant::now() + payment.route.tuning.upstream_timeout;
-        let started = std::time::Instant::now();
+        let started = Instant::now();
+        let until = started + payment.route.tuning.upstream_timeout;
         let leg = if payment.route.callback.is_some() { Leg::Callback } else { Leg::Attempt };
         let sent = self.upstream.send_on(leg, request, sleep_until(until), may_send).await;
         let (response, connection) = match sent {

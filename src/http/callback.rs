@@ -78,7 +78,7 @@ impl Plane {
             parts.push(if value.is_some() { b"1" } else { b"0" });
             parts.push(value.as_deref().unwrap_or_default().as_bytes());
         }
-        let unchanged = joined(&self.secrets.digests("unchanged", &parts));
+        let unchanged = joined(self.secrets.digests("unchanged", &parts));
         // A compressed acknowledgement could not be told from another answer.
         payment.head.headers.remove(ACCEPT_ENCODING);
         Ok(Notice { payment, event, unchanged, ack: callback.ack.clone(), settles })

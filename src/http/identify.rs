@@ -11,7 +11,6 @@ use crate::model::source::{BadValue, View, is_form, is_json};
 use crate::model::token::{self, Presented};
 use crate::model::{form, json};
 use crate::route::{Fingerprint, Route, TokenUse};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use std::borrow::Cow;
@@ -20,6 +19,9 @@ use std::sync::Arc;
 /// The hash of what looks like no token: shorter than any hash, so that nothing is stored under
 /// it. It goes the way of a token nobody issued and gets the same answer, to the byte.
 const NEVER_ISSUED: &str = "never-issued";
+
+/// What sets digests of callers apart from all others.
+const CALLER: &str = "caller";
 
 /// A request as the guard needs it.
 pub(super) struct Identity {
@@ -42,8 +44,9 @@ impl Plane {
             return Ok(None);
         };
         let scope = scope(route, &head.headers)?;
-        let callers = callers(&self.secrets, route, &head.headers);
-        let fingerprints = fingerprints(&self.secrets, route, head, body)?;
+        let caller = caller_parts(route, &head.headers);
+        let callers = joined(self.secrets.digests(CALLER, &caller));
+        let fingerprints = fingerprints(&self.secrets, (route, caller), head, body)?;
         let token = presented(route, &head.headers)?;
         let order = route.order(&scope, key);
         Ok(Some(Identity { order, fingerprints, callers, token }))
@@ -97,17 +100,16 @@ pub(super) fn scope(route: &Route, headers: &HeaderMap) -> Result<String, Proble
 
 /// Digests of who asks, one per secret.
 pub(super) fn callers(secrets: &Secrets, route: &Route, headers: &HeaderMap) -> String {
-    joined(&secrets.digests("caller", &caller_parts(route, headers)))
+    joined(secrets.digests(CALLER, &caller_parts(route, headers)))
 }
 
 /// Digests of what is asked, one per secret.
-fn fingerprints(
+fn fingerprints<'a>(
     secrets: &Secrets,
-    route: &Route,
-    head: &Parts,
-    body: &[u8],
+    (route, mut parts): (&Route, Vec<&'a [u8]>),
+    head: &'a Parts,
+    body: &'a [u8],
 ) -> Result<String, Problem> {
-    let mut parts = caller_parts(route, &head.headers);
     let (query, meat);
     if route.tuning.fingerprint != Fingerprint::Off {
         query = without_ignored(route, head.uri.query().unwrap_or_default());
@@ -117,7 +119,7 @@ fn fingerprints(
         parts.push(&query);
         parts.push(&meat);
     }
-    Ok(joined(&secrets.digests("request", &parts)))
+    Ok(joined(secrets.digests("request", &parts)))
 }
 
 fn caller_parts<'a>(route: &'a Route, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
@@ -183,13 +185,13 @@ fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Pr
     }
 }
 
-pub(super) fn joined(digests: &[Digest]) -> String {
-    let mut text = String::with_capacity(digests.len() * 44);
+pub(super) fn joined(digests: impl Iterator<Item = Digest>) -> String {
+    let mut text = String::with_capacity(Digest::LETTERS);
     for digest in digests {
         if !text.is_empty() {
             text.push(',');
         }
-        URL_SAFE_NO_PAD.encode_string(digest.as_bytes(), &mut text);
+        digest.write(&mut text);
     }
     text
 }

@@ -139,5 +139,9 @@ fn is_host(host: &[u8]) -> bool {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%')
     };
-    host.iter().all(plain) && Authority::try_from(host).is_ok_and(|host| !host.host().is_empty())
+    let named = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    // Most are a name and no more: for those the library need not be asked.
+    (!host.is_empty() && host.iter().all(named))
+        || (host.iter().all(plain)
+            && Authority::try_from(host).is_ok_and(|host| !host.host().is_empty()))
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};
+use base64::Engine as _;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
@@ -64,9 +65,21 @@ pub enum CannotOpen {
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// Letters it is shown as.
+    pub const LETTERS: usize = 43;
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Adds its letters to a text.
+    pub fn write(&self, text: &mut String) {
+        let mut letters = [0; Digest::LETTERS];
+        // As many letters as there is room for, all of them ASCII.
+        if URL_SAFE_NO_PAD.encode_slice(self.0, &mut letters).is_ok() {
+            text.push_str(std::str::from_utf8(&letters).unwrap_or_default());
+        }
     }
 }
 
@@ -120,18 +133,19 @@ impl Secrets {
 
     /// One digest of `parts` per secret, the writing one first; one unkeyed digest without secrets.
     /// `label` keeps digests made for different purposes apart.
-    pub fn digests(&self, label: &str, parts: &[&[u8]]) -> Vec<Digest> {
-        if !self.is_keyed() {
+    pub fn digests(&self, label: &str, parts: &[&[u8]]) -> impl Iterator<Item = Digest> {
+        let unkeyed = || {
             let mut hash = Sha256::new();
             framed(label, parts, |bytes| hash.update(bytes));
-            return vec![Digest(hash.finalize().into())];
-        }
-        let digest = |secret: &Derived| {
+            Digest(hash.finalize().into())
+        };
+        let keyed = move |secret: &Derived| {
             let mut mac = secret.fingerprint.clone();
             framed(label, parts, |bytes| mac.update(bytes));
             Digest(mac.finalize().into_bytes().into())
         };
-        self.0.iter().map(digest).collect()
+        let unkeyed = (!self.is_keyed()).then(unkeyed);
+        unkeyed.into_iter().chain(self.0.iter().map(keyed))
     }
 
     /// Seals `plain` with the writing secret: 4 bytes key id, 12 bytes random nonce, ciphertext,
@@ -225,8 +239,6 @@ fn framed(label: &str, parts: &[&[u8]], mut update: impl FnMut(&[u8])) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use base64::Engine as _;
-
     use super::*;
     use crate::model::noise;
 
@@ -235,6 +247,10 @@ mod tests {
 
     fn secrets(list: &str) -> Secrets {
         Secrets::parse(list).unwrap()
+    }
+
+    fn writing(secrets: &Secrets, label: &str, parts: &[&[u8]]) -> Digest {
+        secrets.digests(label, parts).next().unwrap()
     }
 
     fn check_secrets(list: &str, expect: Result<usize, BadSecret>) {
@@ -258,7 +274,7 @@ mod tests {
     fn a_digest_is_pinned_for_as_long_as_records_live() {
         // Computed with Python's hashlib and hmac.
         let check = |secrets: Secrets, expect| {
-            let digest = secrets.digests("pay", &[b"POST", b"", b"{}"])[0];
+            let digest = writing(&secrets, "pay", &[b"POST", b"", b"{}"]);
             assert_eq!(digest.to_string(), expect);
         };
         check(Secrets::none(), "Ou84-I3IDokS2MRwc-xEPo60SjsdUhdga6XUBvEadw0");
@@ -279,7 +295,7 @@ mod tests {
             ("a", &[b""]),
         ];
         for secrets in [Secrets::none(), secrets(OLD), secrets(NEW)] {
-            let seen: Vec<_> = inputs.iter().map(|(l, p)| secrets.digests(l, p)[0]).collect();
+            let seen: Vec<_> = inputs.iter().map(|(l, p)| writing(&secrets, l, p)).collect();
             for (i, digest) in seen.iter().enumerate() {
                 assert!(!seen[..i].contains(digest), "{:?}", inputs[i]);
             }
@@ -288,12 +304,13 @@ mod tests {
 
     #[test]
     fn the_first_secret_writes_and_all_read() {
-        let one = secrets(OLD).digests("a", &[]);
-        let both = secrets(&format!("{NEW},{OLD}")).digests("a", &[]);
-        assert_eq!(both, [secrets(NEW).digests("a", &[])[0], one[0]]);
-        assert_eq!((one.len(), Secrets::none().digests("a", &[]).len()), (1, 1));
-        assert_eq!(one[0].to_string().len(), 43);
-        assert_eq!(one[0].as_bytes().len(), 32);
+        let one = writing(&secrets(OLD), "a", &[]);
+        let both: Vec<_> = secrets(&format!("{NEW},{OLD}")).digests("a", &[]).collect();
+        assert_eq!(both, [writing(&secrets(NEW), "a", &[]), one]);
+        assert_eq!(secrets(OLD).digests("a", &[]).count(), 1);
+        assert_eq!(Secrets::none().digests("a", &[]).count(), 1);
+        assert_eq!(one.to_string().len(), 43);
+        assert_eq!(one.as_bytes().len(), 32);
 
         let sealed = secrets(OLD).seal(b"pay/1", b"paid").unwrap();
         let replaced = secrets(&format!("{NEW},{OLD}"));

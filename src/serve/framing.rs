@@ -33,7 +33,7 @@ const LINE: usize = 64;
 /// Where in the stream of requests the next byte stands.
 pub(super) struct Watch {
     at: At,
-    line: Line,
+    begun: Begun,
     head: Head,
     /// Heads seen to their end.
     requests: u64,
@@ -56,11 +56,21 @@ struct Head {
     doubtful: bool,
 }
 
-/// A line without its end, or as much of it as came by now.
+/// What came of a line before its end did: few are cut by the end of a read.
 #[derive(Default)]
-struct Line {
+struct Begun {
     /// Its first [`LINE`] bytes.
     start: Vec<u8>,
+    /// How many there were.
+    length: usize,
+    last: Option<u8>,
+}
+
+/// A line without its end.
+#[derive(Clone, Copy)]
+struct Line<'b> {
+    /// Its first [`LINE`] bytes.
+    start: &'b [u8],
     /// Whether there are more.
     cut: bool,
     last: Option<u8>,
@@ -68,12 +78,12 @@ struct Line {
 
 impl Watch {
     pub(super) fn new(doubt: Doubt) -> Watch {
-        Watch { at: At::Head, line: Line::default(), head: Head::default(), requests: 0, doubt }
+        Watch { at: At::Head, begun: Begun::default(), head: Head::default(), requests: 0, doubt }
     }
 
     /// Whether every request seen so far was seen to its end.
     pub(super) fn between_requests(&self) -> bool {
-        matches!(self.at, At::Head) && !self.head.begun && self.line.last.is_none()
+        matches!(self.at, At::Head) && !self.head.begun && self.begun.length == 0
     }
 
     pub(super) fn see(&mut self, mut bytes: &[u8]) {
@@ -95,20 +105,22 @@ impl Watch {
     }
 
     fn read_line<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let end = memchr::memchr(b'\n', bytes);
-        self.line.add(&bytes[..end.unwrap_or(bytes.len())]);
-        match end {
-            None => &[],
-            Some(end) => {
-                let line = std::mem::take(&mut self.line);
-                self.end_line(&line);
-                self.line = line.cleared();
-                &bytes[end + 1..]
-            }
+        let Some(end) = memchr::memchr(b'\n', bytes) else {
+            self.begun.add(bytes);
+            return &[];
+        };
+        let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
+        if self.begun.length == 0 {
+            self.end_line(Line::whole(line));
+        } else {
+            let mut begun = std::mem::take(&mut self.begun);
+            begun.add(line);
+            self.end_line(begun.line());
         }
+        rest
     }
 
-    fn end_line(&mut self, line: &Line) {
+    fn end_line(&mut self, line: Line<'_>) {
         self.at = match self.at {
             // Empty lines before a request are passed over, as hyper does.
             At::Head if line.is_empty() && !self.head.begun => At::Head,
@@ -137,7 +149,7 @@ impl Watch {
         };
     }
 
-    fn end_head(&mut self, line: &Line) -> At {
+    fn end_head(&mut self, line: Line<'_>) -> At {
         let head = std::mem::take(&mut self.head);
         self.requests += 1;
         if head.doubtful || !line.ends_well() || (head.chunked && head.length.is_some()) {
@@ -152,18 +164,23 @@ impl Watch {
 }
 
 impl Head {
-    fn read(&mut self, line: &Line) {
+    fn read(&mut self, line: Line<'_>) {
         self.doubtful |= !line.ends_well();
         if !std::mem::replace(&mut self.begun, true) {
             return;
         }
         let text = line.text();
-        let Some(colon) = text.iter().position(|byte| *byte == b':') else {
+        // Hardly any line begins like the two that matter, with white space before it or without.
+        let other = |byte: &u8| byte.is_ascii_alphabetic() && !b"ctCT".contains(byte);
+        if text.first().is_some_and(other) {
+            return;
+        }
+        let Some(colon) = memchr::memchr(b':', text) else {
             return;
         };
-        let (name, value) = (text[..colon].trim_ascii(), text[colon + 1..].trim_ascii());
+        let name = text[..colon].trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
-            let length = number(value, 10).filter(|_| !line.cut);
+            let length = number(text[colon + 1..].trim_ascii(), 10).filter(|_| !line.cut);
             self.doubtful |= length.is_none() || self.length.is_some();
             self.length = Some(length.unwrap_or(0));
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -173,35 +190,40 @@ impl Head {
     }
 }
 
-impl Line {
+impl Begun {
     fn add(&mut self, piece: &[u8]) {
         let room = LINE - self.start.len();
-        self.cut |= piece.len() > room;
         self.start.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.length = self.length.saturating_add(piece.len());
         self.last = piece.last().copied().or(self.last);
     }
 
-    /// An empty line in the same memory.
-    fn cleared(mut self) -> Line {
-        self.start.clear();
-        Line { start: self.start, ..Line::default() }
+    fn line(&self) -> Line<'_> {
+        Line { start: &self.start, cut: self.length > LINE, last: self.last }
+    }
+}
+
+impl<'b> Line<'b> {
+    fn whole(bytes: &'b [u8]) -> Line<'b> {
+        let start = &bytes[..bytes.len().min(LINE)];
+        Line { start, cut: bytes.len() > LINE, last: bytes.last().copied() }
     }
 
-    fn text(&self) -> &[u8] {
-        self.start.strip_suffix(b"\r").unwrap_or(&self.start)
+    fn text(self) -> &'b [u8] {
+        self.start.strip_suffix(b"\r").unwrap_or(self.start)
     }
 
-    fn is_empty(&self) -> bool {
+    fn is_empty(self) -> bool {
         self.text().is_empty()
     }
 
     /// By a carriage return before its line feed.
-    fn ends_well(&self) -> bool {
+    fn ends_well(self) -> bool {
         self.last == Some(b'\r')
     }
 
     /// The size a chunk's line tells, its extensions aside.
-    fn chunk_size(&self) -> Option<u64> {
+    fn chunk_size(self) -> Option<u64> {
         let text = self.text();
         let end = text.iter().position(|byte| *byte == b';');
         if !self.ends_well() || (self.cut && end.is_none()) {

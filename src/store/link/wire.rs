@@ -215,10 +215,13 @@ fn pack(command: &Cmd, out: &mut Vec<u8>) {
 /// How many follow: words of a command, or bytes of a word.
 fn head(kind: u8, count: usize, out: &mut Vec<u8>) {
     let digit = |power: usize| b'0' + (count / power % 10) as u8;
-    // Most counts have one digit or two; pieces of a known length need no call to be copied.
+    // Most counts have few digits; pieces of a known length need no call to be copied.
     match count {
         0..10 => out.extend_from_slice(&[kind, digit(1), b'\r', b'\n']),
         10..100 => out.extend_from_slice(&[kind, digit(10), digit(1), b'\r', b'\n']),
+        100..1000 => {
+            out.extend_from_slice(&[kind, digit(100), digit(10), digit(1), b'\r', b'\n']);
+        }
         _ => {
             out.push(kind);
             out.extend_from_slice(count.to_string().as_bytes());
