@@ -253,7 +253,7 @@ impl Shared {
             secrets: self.config.secrets.clone(),
             history: self.history.clone(),
         };
-        Store::new(config, link, self.store_metrics.clone()).with_faults(self.faults.clone())
+        Store::new(config, link, self.store_metrics.apart()).with_faults(self.faults.clone())
     }
 
     /// One thread's guard.
@@ -268,7 +268,7 @@ impl Shared {
             max_queued: self.config.max_queued,
             redis_timeout: self.config.redis_timeout,
             running: TaskTracker::new(),
-            metrics: self.guard_metrics.clone(),
+            metrics: self.guard_metrics.apart(),
             leftovers: Default::default(),
             tracer: self.tracer.clone(),
             hints: self.hints.clone(),
@@ -290,7 +290,7 @@ impl Shared {
             secrets: self.config.secrets.clone(),
             guard: Arc::new(guard),
             places: self.places.clone(),
-            metrics: self.http_metrics.clone(),
+            metrics: self.http_metrics.apart(),
             faults: self.faults.clone(),
             stop: self.stop.clone(),
         }

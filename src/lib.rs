@@ -10,7 +10,8 @@
 //! - [`fault`]: accidents on demand, for testers; decides, and performs nothing. [`trace`]: where
 //!   a request's time went, for OpenTelemetry.
 //! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
-//! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O.
+//! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O. [`labelled`]:
+//!   metrics that labels tell apart.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
 //!   payment service it runs. [`operate`] asks a running sidecar about an order.
 
@@ -24,6 +25,7 @@ pub mod doctor;
 pub mod fault;
 pub mod guard;
 pub mod http;
+pub mod labelled;
 pub mod model;
 pub mod operate;
 pub mod payload;

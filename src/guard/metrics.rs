@@ -3,6 +3,7 @@
 use super::alarms::Alarms;
 use super::callback::CallbackMetrics;
 use super::duplicates::Duplicates;
+use crate::labelled::Labelled;
 use crate::model::identity::Order;
 use crate::model::order::State;
 use crate::store::orders::{Renewal, Settle};
@@ -37,10 +38,10 @@ const ALARMS: [&str; 11] = [
 #[derive(Clone)]
 pub struct GuardMetrics {
     pub(super) upstream: Histogram,
-    lease_held: Family<OfRoute, Histogram, fn() -> Histogram>,
+    lease_held: Labelled<OfRoute, Histogram>,
     waiters: Gauge,
     renewals: Family<Result, Counter>,
-    settled: Family<Settled, Counter>,
+    settled: Labelled<Settled, Counter>,
     fenced: Counter,
     pub(super) lapsed: Counter,
     pub(super) abandoned: Counter,
@@ -89,10 +90,10 @@ impl GuardMetrics {
     pub fn new(registry: &mut Registry) -> GuardMetrics {
         let metrics = GuardMetrics {
             upstream: Histogram::new(SECONDS),
-            lease_held: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            lease_held: Labelled::new(|| Histogram::new(SECONDS)),
             waiters: Gauge::default(),
             renewals: Family::default(),
-            settled: Family::default(),
+            settled: Labelled::new(Counter::default),
             fenced: Counter::default(),
             lapsed: Counter::default(),
             abandoned: Counter::default(),
@@ -114,7 +115,7 @@ impl GuardMetrics {
             "lease_held",
             "Time an attempt held its lease, by route; compare with its LOCK_TTL",
             Unit::Seconds,
-            metrics.lease_held.clone(),
+            metrics.lease_held.family(),
         );
         registry.register(
             "waiters",
@@ -130,7 +131,7 @@ impl GuardMetrics {
         registry.register(
             "settled",
             "Attempts whose outcome was written, by the state they ended in",
-            metrics.settled.clone(),
+            metrics.settled.family(),
         );
         registry.register(
             "fenced_writes",
@@ -173,6 +174,12 @@ impl GuardMetrics {
         metrics
     }
 
+    /// The same, for another thread.
+    pub fn apart(&self) -> GuardMetrics {
+        let (lease_held, settled) = (self.lease_held.apart(), self.settled.apart());
+        GuardMetrics { lease_held, settled, ..self.clone() }
+    }
+
     /// A counter that first shows up as 1 has no increase to be alerted by.
     fn begin_at_zero(&self) {
         for kind in ALARMS {
@@ -188,7 +195,7 @@ impl GuardMetrics {
         }
         for state in [State::Succeeded, State::Failed, State::Unknown] {
             let state = state.word();
-            let _ = self.settled.get_or_create(&Settled { state });
+            let _ = self.settled.family().get_or_create(&Settled { state });
         }
     }
 
@@ -199,8 +206,11 @@ impl GuardMetrics {
     }
 
     pub(super) fn held(&self, route: &Arc<str>, held: Duration) {
-        let route = route.clone();
-        self.lease_held.get_or_create(&OfRoute { route }).observe(held.as_secs_f64());
+        self.lease_held.count(
+            |labels| labels.route == *route,
+            || OfRoute { route: route.clone() },
+            |lease_held| lease_held.observe(held.as_secs_f64()),
+        );
     }
 
     pub(super) fn renewed(&self, renewal: Option<&Renewal>) {
@@ -220,7 +230,9 @@ impl GuardMetrics {
     pub(super) fn settled(&self, to: State, settled: &Settle) {
         match settled {
             Settle::Settled | Settle::Astray(_) | Settle::Kept => {
-                self.settled.get_or_create(&Settled { state: to.word() }).inc()
+                let state = to.word();
+                let is = |labels: &Settled| labels.state == state;
+                self.settled.count(is, || Settled { state }, Counter::inc)
             }
             _ => self.fenced.inc(),
         };

@@ -4,18 +4,17 @@
 //! Where traces are exported, every request has a place for a span of those as well, and the
 //! protected ones open it. What is passed on has none, and its `traceparent` stays as it was.
 
-use super::Answering;
+use super::{Answering, Arrived};
 use crate::answer::problem::{STATE, Told};
 use crate::fault;
+use crate::labelled::Labelled;
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::trace::span::Value;
 use crate::trace::{self, Kind, Span, Tracer};
-use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -26,7 +25,7 @@ use tracing::{Instrument, field::Empty};
 /// What the data plane counts.
 #[derive(Clone)]
 pub struct HttpMetrics {
-    requests: Family<Labels, Counter>,
+    requests: Labelled<Labels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,19 +37,28 @@ struct Labels {
 impl HttpMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> HttpMetrics {
-        let metrics = HttpMetrics { requests: Family::default() };
+        let metrics = HttpMetrics { requests: Labelled::new(Counter::default) };
         registry.register(
             "requests",
             "Requests by route and outcome: first, replay, passed (not protected), bypassed, \
              document, accepted, token, order, or the name of the problem that was told",
-            metrics.requests.clone(),
+            metrics.requests.family(),
         );
         metrics
     }
 
+    /// The same, for another thread.
+    pub fn apart(&self) -> HttpMetrics {
+        HttpMetrics { requests: self.requests.apart() }
+    }
+
     fn count(&self, told: &Told) {
-        let route = told.route.clone().unwrap_or_else(|| "".into());
-        self.requests.get_or_create(&Labels { route, outcome: told.outcome }).inc();
+        let (route, outcome) = (told.route.as_deref().unwrap_or_default(), told.outcome);
+        self.requests.count(
+            |labels| labels.outcome == outcome && *labels.route == *route,
+            || Labels { route: route.into(), outcome },
+            Counter::inc,
+        );
     }
 }
 
@@ -83,9 +91,9 @@ impl<S> Layer<S> for TraceLayer {
     }
 }
 
-impl<S> Service<Request<Incoming>> for Trace<S>
+impl<S> Service<Request<Arrived>> for Trace<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible>,
+    S: Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible>,
     S::Future: Send + 'static,
 {
     type Response = Response<Payload>;
@@ -96,7 +104,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Arrived>) -> Self::Future {
         let method = known(request.method());
         let place = self.tracer.is_on().then(Place::default);
         if let Some(place) = &place {

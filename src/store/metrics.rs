@@ -1,6 +1,7 @@
 //! What the store counts.
 
 use super::error::StoreError;
+use crate::labelled::Labelled;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,7 +15,7 @@ const SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05
 /// Redis by command, and its errors by kind.
 #[derive(Clone)]
 pub struct StoreMetrics {
-    duration: Family<Command, Histogram, fn() -> Histogram>,
+    duration: Labelled<Command, Histogram>,
     errors: Family<Failure, Counter>,
     forgotten: Counter,
 }
@@ -33,7 +34,7 @@ impl StoreMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> StoreMetrics {
         let metrics = StoreMetrics {
-            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            duration: Labelled::new(|| Histogram::new(SECONDS)),
             errors: Family::default(),
             forgotten: Counter::default(),
         };
@@ -41,7 +42,7 @@ impl StoreMetrics {
             "redis_duration",
             "Time one Redis command took, by script or command",
             Unit::Seconds,
-            metrics.duration.clone(),
+            metrics.duration.family(),
         );
         registry.register(
             "redis_errors",
@@ -62,6 +63,11 @@ impl StoreMetrics {
         metrics
     }
 
+    /// The same, for another thread.
+    pub fn apart(&self) -> StoreMetrics {
+        StoreMetrics { duration: self.duration.apart(), ..self.clone() }
+    }
+
     pub(super) fn forgot(&self) {
         self.forgotten.inc();
     }
@@ -72,7 +78,11 @@ impl StoreMetrics {
         took: Duration,
         error: Option<&StoreError>,
     ) {
-        self.duration.get_or_create(&Command { command }).observe(took.as_secs_f64());
+        self.duration.count(
+            |labels| labels.command == command,
+            || Command { command },
+            |duration| duration.observe(took.as_secs_f64()),
+        );
         // A forgotten script is loaded again at once: not a failure.
         if let Some(error) = error
             && !matches!(error, StoreError::Declined(word) if word == "NOSCRIPT")
