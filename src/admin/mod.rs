@@ -47,6 +47,7 @@ use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::AttemptIds;
 use crate::payload::Payload;
 use crate::route::Routes;
+use crate::serve::Arrived;
 use crate::store::Store;
 use crate::worker::ResolveMetrics;
 use arc_swap::ArcSwap;
@@ -100,13 +101,16 @@ pub struct Admin {
 /// The plane's service.
 pub fn service(
     admin: Admin,
-) -> impl Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible, Future: Send>
+) -> impl Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible, Future: Send>
 + Clone
 + Send {
     let admin = Arc::new(admin);
     BoxCloneSyncService::new(
-        tower::service_fn(move |request: Request<Incoming>| {
+        tower::service_fn(move |request: Request<Arrived>| {
             let admin = admin.clone();
+            let (mut head, Arrived { body, connection }) = request.into_parts();
+            head.extensions.insert(connection);
+            let request = Request::from_parts(head, body);
             async move { Ok(admin.answer(request).await.unwrap_or_else(Problem::into_response)) }
         })
         .map_err(|never: Infallible| never),

@@ -1,12 +1,12 @@
 //! What a protected request must be before the guard sees it: read whole, within its limits, about
 //! one order.
 
-use super::Plane;
 use super::faulty::Arrival;
 use super::forward::{announces_trailers, may_upgrade, towards_upstream};
 use super::identify::Identity;
 use super::read_body::read_body;
 use super::trace::span_of;
+use super::{Arrived, Plane};
 use crate::answer::problem::{Name, Problem};
 use crate::guard::{Answer, Payment};
 use crate::model::key::Key;
@@ -17,7 +17,6 @@ use crate::route::{Route, TokenUse};
 use crate::store::finished::Asked;
 use crate::trace::Span;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
@@ -42,14 +41,14 @@ impl Plane {
         &self,
         route: &Arc<Route>,
         params: &Params<'_>,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Admitted, Problem> {
         let span = span_of(&request, &self.guard.tracer);
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             let detail = "Nothing was sent. Send the same request again.";
             return Err(Problem::new(Name::Overloaded, detail).closing());
         };
-        let (mut head, body) = request.into_parts();
+        let (mut head, Arrived { body, connection }) = request.into_parts();
         refuse_extras(&head)?;
         let cap = route.tuning.max_request_body;
         let mut body = read_body(body, cap, self.config.body_timeout).await?;
@@ -70,7 +69,7 @@ impl Plane {
                 return Ok(answered);
             }
         }
-        towards_upstream(&mut head, &self.config, false);
+        towards_upstream(&mut head, &connection, &self.config, false);
         // The body is in one piece now, however it came.
         head.headers.remove(CONTENT_LENGTH);
         let Some(Identity { order, fingerprints, callers, token }) = identity else {

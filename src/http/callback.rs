@@ -1,10 +1,10 @@
 //! A request on a callback route: read whole, its event found, handed to the guard, answered.
 
-use super::Plane;
 use super::admit::Admitted;
 use super::faulty::twice;
 use super::identify::joined;
 use super::protected::replay;
+use super::{Arrived, Plane};
 use crate::answer::problem::{Name, Problem, Told};
 use crate::guard::callback::{Heard, Notice, Settles};
 use crate::guard::{Payment, Refusal};
@@ -14,7 +14,6 @@ use crate::model::path::Params;
 use crate::model::source::{BadValue, View};
 use crate::payload::Payload;
 use crate::route::{Callback, Route, Routes};
-use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, HeaderValue};
 use hyper::{Request, Response};
 use std::sync::Arc;
@@ -26,7 +25,7 @@ impl Plane {
         (route, params): (&Arc<Route>, &Params<'_>),
         callback: &Callback,
         routes: &Routes,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         let about = |problem: Problem| problem.about(route, None);
         let admitted = self.admit(route, params, request).await.map_err(about)?;

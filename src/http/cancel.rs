@@ -1,8 +1,8 @@
 //! `POST <prefix>/orders/{route}/{key}/cancel`: an order is not to be paid, says its caller.
 
-use super::Plane;
 use super::identify::{callers, scope};
 use super::read_body::read_body;
+use super::{Arrived, Plane};
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE, Told};
@@ -14,7 +14,6 @@ use crate::model::order::State;
 use crate::payload::Payload;
 use crate::route::Route;
 use crate::store::cancel::{Cancel, CancelAsk};
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -28,9 +27,9 @@ impl Plane {
         &self,
         route: &str,
         key: &str,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
-        let (head, body) = request.into_parts();
+        let (head, Arrived { body, .. }) = request.into_parts();
         read_body(body, MAX_BODY, self.config.body_timeout).await?;
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
         let route = self.routes.load().of_orders(route).cloned().ok_or_else(absent)?;

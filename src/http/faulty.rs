@@ -1,13 +1,12 @@
 //! The accidents that may happen to a caller's request on its way here, and to its answer on the way
 //! back; and the mark on every answer that an accident touched.
 
-use super::{Answering, Peer, Plane};
+use super::{Answering, Arrived, Plane};
 use crate::answer::problem::Told;
 use crate::fault::{At, Carry, Deed, Faults, HEADER, Subject, corrupt};
 use crate::model::identity::Order;
 use crate::payload::{Payload, Tamper};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use std::convert::Infallible;
@@ -114,10 +113,10 @@ impl<S> Layer<S> for FaultyLayer {
     }
 }
 
-impl<S> Service<Request<Incoming>> for Faulty<S>
+impl<S> Service<Request<Arrived>> for Faulty<S>
 where
     S: Service<
-            Request<Incoming>,
+            Request<Arrived>,
             Response = Response<Payload>,
             Error = Infallible,
             Future = Answering<Response<Payload>, Infallible>,
@@ -131,20 +130,18 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Arrived>) -> Self::Future {
         let Some(subject) = self.faults.subject(request.headers()) else {
             return self.inner.call(request);
         };
-        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = request.body().connection.clone();
         let answering = self.inner.call(request);
         let (faults, whom) = (self.faults.clone(), subject.clone());
         let harmed = async move {
             let answer = answering.await?;
             whom.passed();
             let mut response = harm(&faults, answer).await;
-            if response.extensions().get::<NoAnswer>().is_some()
-                && let Some(peer) = peer
-            {
+            if response.extensions().get::<NoAnswer>().is_some() {
                 peer.reset();
             }
             for id in whom.touched() {

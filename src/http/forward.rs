@@ -3,7 +3,7 @@
 
 use super::{Config, Peer};
 use crate::model::response::strip;
-use hyper::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, UPGRADE};
+use hyper::header::{EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Uri, Version, header};
 
@@ -13,8 +13,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Rewrites a head for upstream. `upgrade` keeps the wish to change protocols.
-pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool) {
-    let wish = head.headers.get(UPGRADE).filter(|_| upgrade).cloned();
+pub(super) fn towards_upstream(head: &mut Parts, peer: &Peer, config: &Config, upgrade: bool) {
+    let wish = if upgrade { head.headers.get(UPGRADE).cloned() } else { None };
     strip(&mut head.headers, |name| {
         is_own(name.as_str(), config) || poses(name.as_str(), config) || *name == EXPECT
     });
@@ -22,8 +22,8 @@ pub(super) fn towards_upstream(head: &mut Parts, config: &Config, upgrade: bool)
         head.headers.insert(UPGRADE, wish);
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    forwarded(head);
-    if !head.headers.contains_key(HOST)
+    let host = forwarded(&mut head.headers, peer);
+    if host.is_none()
         && let Ok(host) = HeaderValue::from_str(&config.upstream)
     {
         head.headers.insert(HOST, host);
@@ -55,7 +55,6 @@ fn poses(name: &str, config: &Config) -> bool {
 /// Whether a request asks to change protocols, and may: not to HTTP once more, for in a tunnel
 /// nobody would see the payments. Who asks for that is answered in the protocol it asked in.
 pub(super) fn may_upgrade(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(UPGRADE).iter();
     let once_more = |protocol: &[u8]| {
         let name = protocol.split(|byte| *byte == b'/').next();
         let name = name.unwrap_or_default().trim_ascii();
@@ -63,7 +62,10 @@ pub(super) fn may_upgrade(headers: &HeaderMap) -> bool {
         http.iter().any(|http| name.eq_ignore_ascii_case(http))
     };
     wants_upgrade(headers)
-        && !lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(once_more))
+        && !headers
+            .get_all(UPGRADE)
+            .iter()
+            .any(|line| line.as_bytes().split(|byte| *byte == b',').any(once_more))
 }
 
 /// Whether a request asks to change protocols.
@@ -76,24 +78,23 @@ pub(super) fn announces_trailers(headers: &HeaderMap) -> bool {
     headers.contains_key(TRAILER)
 }
 
-fn forwarded(head: &mut Parts) {
-    if let Some(peer) = head.extensions.get::<Peer>() {
-        let through = match head.headers.contains_key(&FORWARDED_FOR) {
-            false => Some(peer.address().clone()),
-            true => behind(&head.headers, peer),
-        };
-        if let Some(through) = through {
-            head.headers.insert(FORWARDED_FOR, through);
-        }
+/// Says where a request came from; the host it named.
+fn forwarded(headers: &mut HeaderMap, peer: &Peer) -> Option<HeaderValue> {
+    if let Entry::Vacant(place) = headers.entry(FORWARDED_FOR) {
+        place.insert(peer.address().clone());
+    } else if let Some(through) = behind(headers, peer) {
+        headers.insert(FORWARDED_FOR, through);
     }
-    if !head.headers.contains_key(&FORWARDED_PROTO) {
-        head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Entry::Vacant(place) = headers.entry(FORWARDED_PROTO) {
+        place.insert(HeaderValue::from_static("http"));
     }
-    if !head.headers.contains_key(&FORWARDED_HOST)
-        && let Some(host) = head.headers.get(HOST).cloned()
+    let host = headers.get(HOST).cloned();
+    if let Some(host) = &host
+        && let Entry::Vacant(place) = headers.entry(FORWARDED_HOST)
     {
-        head.headers.insert(FORWARDED_HOST, host);
+        place.insert(host.clone());
     }
+    host
 }
 
 /// The addresses a request came through, the caller's last.

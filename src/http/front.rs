@@ -1,12 +1,11 @@
 //! Who answers: Onceward itself, a protected route, or the payment service without our doing.
 
 use super::readings::others;
-use super::{Answering, Plane};
+use super::{Answering, Arrived, Plane};
 use crate::answer::problem::{Name, Problem};
 use crate::model::path::{Params, normal};
 use crate::payload::Payload;
 use crate::route::{Route, Routes};
-use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,7 +26,7 @@ impl Front {
     }
 }
 
-impl Service<Request<Incoming>> for Front {
+impl Service<Request<Arrived>> for Front {
     type Response = Response<Payload>;
     type Error = Problem;
     type Future = Answering<Response<Payload>, Problem>;
@@ -36,7 +35,7 @@ impl Service<Request<Incoming>> for Front {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Arrived>) -> Self::Future {
         Box::pin(self.plane.clone().answer(request))
     }
 }
@@ -44,7 +43,7 @@ impl Service<Request<Incoming>> for Front {
 impl Plane {
     async fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         // `OPTIONS *` speaks of the server, not of a path; no other method comes with it.
         if request.uri().path() == "*" {
@@ -89,7 +88,7 @@ impl Plane {
     async fn own(
         &self,
         rest: &str,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         let parts: Vec<&str> = rest.split('/').skip(1).collect();
         match (request.method().as_str(), parts.as_slice()) {

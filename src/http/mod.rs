@@ -34,7 +34,6 @@ use crate::model::seal::Secrets;
 use crate::payload::Payload;
 use crate::route::Routes;
 use arc_swap::ArcSwap;
-use hyper::body::Incoming;
 use hyper::header::HeaderName;
 use hyper::{Request, Response};
 use std::convert::Infallible;
@@ -81,8 +80,10 @@ pub struct Plane {
     pub stop: CancellationToken,
 }
 
-/// What is known of the connection a request came on; serve puts it into every request.
+/// What is known of the connection a request came on.
 pub use crate::serve::Connection as Peer;
+
+use crate::serve::Arrived;
 
 /// A boxed future, as the layers return it.
 type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -90,7 +91,7 @@ type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 /// Composes the stack: the data plane's service, cloned for every connection of its thread.
 pub fn stack(
     plane: Arc<Plane>,
-) -> impl Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible, Future: Send>
+) -> impl Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {

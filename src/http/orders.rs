@@ -1,7 +1,7 @@
 //! `GET <prefix>/orders/{route}/{key}`: where an order stands, for the caller that made it.
 
-use super::Plane;
 use super::identify::{callers, scope};
+use super::{Arrived, Plane};
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE, Told};
@@ -10,7 +10,6 @@ use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::payload::Payload;
 use crate::store::record::Record;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -28,7 +27,7 @@ impl Plane {
         &self,
         route: &str,
         key: &str,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         // Whether it is unknown, expired or somebody else's: one answer.
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");

@@ -1,14 +1,14 @@
 //! What is not protected streams through: no buffering, no Redis, other protocols tunnelled.
 
-use super::Plane;
 use super::forward::{may_upgrade, towards_upstream};
+use super::{Arrived, Plane};
 use crate::answer::problem::{Name, Problem, Told};
 use crate::guard::{Refusal, end_to_end};
 use crate::model::order::State;
 use crate::payload::{Payload, PayloadError};
 use crate::upstream::SendError;
 use bytes::Bytes;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
@@ -20,14 +20,14 @@ impl Plane {
     /// Passes a request on as it comes.
     pub(super) async fn pass(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         if may_upgrade(request.headers()) {
             let caller = hyper::upgrade::on(&mut request);
             return Box::pin(self.tunnel(request, caller)).await;
         }
-        let (mut head, body) = request.into_parts();
-        towards_upstream(&mut head, &self.config, false);
+        let (mut head, Arrived { body, connection }) = request.into_parts();
+        towards_upstream(&mut head, &connection, &self.config, false);
         if body.is_end_stream() {
             return self.pass_whole(head, Bytes::new()).await;
         }
@@ -64,11 +64,11 @@ impl Plane {
     /// Passes on a request to change protocols, and everything after it when upstream agrees.
     async fn tunnel(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
         caller: OnUpgrade,
     ) -> Result<Response<Payload>, Problem> {
-        let (mut head, body) = request.into_parts();
-        towards_upstream(&mut head, &self.config, true);
+        let (mut head, Arrived { body, connection }) = request.into_parts();
+        towards_upstream(&mut head, &connection, &self.config, true);
         let body = Payload::stream(body, Some(self.config.body_timeout), || {});
         let sending = self.guard.upstream.send_upgrade(Request::from_parts(head, body));
         let mut response = tokio::time::timeout(self.config.upstream_timeout, sending)

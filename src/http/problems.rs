@@ -1,9 +1,8 @@
 //! Problems become answers; what lies above this layer cannot fail.
 
-use super::Answering;
+use super::{Answering, Arrived};
 use crate::answer::problem::Problem;
 use crate::payload::Payload;
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -27,9 +26,9 @@ impl<S> Layer<S> for ProblemsLayer {
     }
 }
 
-impl<S> Service<Request<Incoming>> for Problems<S>
+impl<S> Service<Request<Arrived>> for Problems<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Problem>,
+    S: Service<Request<Arrived>, Response = Response<Payload>, Error = Problem>,
     S::Future: Send + 'static,
 {
     type Response = Response<Payload>;
@@ -41,7 +40,7 @@ where
         self.inner.poll_ready(cx).map(|_| Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Arrived>) -> Self::Future {
         let answering = self.inner.call(request);
         Box::pin(async move { Ok(answering.await.unwrap_or_else(Problem::into_response)) })
     }

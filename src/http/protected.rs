@@ -1,9 +1,9 @@
 //! A request on a protected route: admitted, handed to the guard, answered.
 
-use super::Plane;
 use super::admit::Admitted;
 use super::faulty::twice;
 use super::prefer::{self, Wish};
+use super::{Arrived, Plane};
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE, Told};
 use crate::guard::{Answer, Payment};
@@ -15,7 +15,6 @@ use crate::model::source::Source;
 use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
 use crate::store::record::Record;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -26,7 +25,7 @@ impl Plane {
         self: &Arc<Self>,
         route: &Arc<Route>,
         params: &Params<'_>,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         if !may_carry_key(route, &request) {
             return self.pass(request).await;
@@ -120,7 +119,7 @@ impl Plane {
 
 /// Whether a key could turn up once the body is read. Where none can and none is needed, the
 /// request is not protected, and streams through untouched.
-fn may_carry_key(route: &Route, request: &Request<Incoming>) -> bool {
+fn may_carry_key(route: &Route, request: &Request<Arrived>) -> bool {
     route.tuning.key_required
         || route.tuning.token == TokenUse::Required
         || route.key_in_body()

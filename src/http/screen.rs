@@ -1,10 +1,9 @@
 //! What could be read in two ways is refused before anybody reads it: a payment service behind us
 //! might read it the other way. The connection ends with such a request.
 
-use super::{Answering, Peer};
+use super::{Answering, Arrived};
 use crate::answer::problem::{Name, Problem};
 use crate::payload::Payload;
-use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderName, TRANSFER_ENCODING};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, Version};
@@ -32,10 +31,10 @@ impl<S> Layer<S> for ScreenLayer {
     }
 }
 
-impl<S> Service<Request<Incoming>> for Screen<S>
+impl<S> Service<Request<Arrived>> for Screen<S>
 where
     S: Service<
-            Request<Incoming>,
+            Request<Arrived>,
             Response = Response<Payload>,
             Error = Problem,
             Future = Answering<Response<Payload>, Problem>,
@@ -49,7 +48,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Arrived>) -> Self::Future {
         match check(&request) {
             Ok(()) => self.inner.call(request),
             Err(why) => {
@@ -61,13 +60,13 @@ where
 }
 
 /// Why a request is refused.
-fn check(request: &Request<Incoming>) -> Result<(), &'static str> {
+fn check(request: &Request<Arrived>) -> Result<(), &'static str> {
     check_method(request)?;
     check_framing(request)?;
     check_host(request)
 }
 
-fn check_method(request: &Request<Incoming>) -> Result<(), &'static str> {
+fn check_method(request: &Request<Arrived>) -> Result<(), &'static str> {
     let method = request.method();
     if method == Method::CONNECT {
         return Err("CONNECT has no meaning here.");
@@ -84,7 +83,7 @@ fn check_method(request: &Request<Incoming>) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn check_framing(request: &Request<Incoming>) -> Result<(), &'static str> {
+fn check_framing(request: &Request<Arrived>) -> Result<(), &'static str> {
     let headers = request.headers();
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()
@@ -93,18 +92,19 @@ fn check_framing(request: &Request<Incoming>) -> Result<(), &'static str> {
         return Err("Transfer-Encoding may be chunked and nothing else.");
     }
     // hyper keeps but one of two lengths; the connection saw both.
-    let peer = request.extensions().get::<Peer>();
-    if peer.is_some_and(Peer::is_in_doubt) {
+    if request.body().connection.is_in_doubt() {
         return Err("The request's length or its lines could be read in two ways.");
     }
     // What stands behind CGI and its heirs reads these as the headers with hyphens.
-    if headers.contains_key(UNDERSCORED_LENGTH) || headers.contains_key(UNDERSCORED_ENCODING) {
+    let underscored =
+        |name: &HeaderName| *name == UNDERSCORED_LENGTH || *name == UNDERSCORED_ENCODING;
+    if headers.keys().any(underscored) {
         return Err("A length is told in a header of that name, spelled with a hyphen.");
     }
     Ok(())
 }
 
-fn check_host(request: &Request<Incoming>) -> Result<(), &'static str> {
+fn check_host(request: &Request<Arrived>) -> Result<(), &'static str> {
     let target = request.uri();
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

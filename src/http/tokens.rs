@@ -1,15 +1,14 @@
 //! `POST <prefix>/tokens`: a right to start one payment.
 
-use super::Plane;
 use super::identify::{callers, scope};
 use super::read_body::read_body;
+use super::{Arrived, Plane};
 use crate::answer;
 use crate::answer::problem::{Name, Problem, Told};
 use crate::model::key::Key;
 use crate::model::token::Token;
 use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
@@ -34,9 +33,9 @@ struct Wish {
 impl Plane {
     pub(super) async fn issue_token(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
-        let (head, body) = request.into_parts();
+        let (head, Arrived { body, .. }) = request.into_parts();
         let body = read_body(body, MAX_BODY, self.config.body_timeout).await?;
         let wish = read(&body)?;
         let route = self.route_of(&wish)?;

@@ -47,6 +47,15 @@ pub struct Config {
     pub header_timeout: Duration,
 }
 
+/// A request's body, and the connection it comes on.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The body.
+    pub body: Incoming,
+    /// The connection.
+    pub connection: Connection,
+}
+
 /// What is known of the connection a request came on.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -88,7 +97,7 @@ impl Connection {
 }
 
 /// Accepts and serves until `stop`, then lets every connection finish its request. Returns when
-/// the last one ended. Every request carries its [`Connection`] among its extensions.
+/// the last one ended.
 ///
 /// # Errors
 /// When the listener cannot be used by this thread's runtime.
@@ -99,7 +108,7 @@ pub async fn serve<S>(
     stop: CancellationToken,
 ) -> io::Result<()>
 where
-    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible>
+    S: Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible>
         + Clone
         + Send
         + 'static,
@@ -129,7 +138,7 @@ where
 /// Serves one connection to its end.
 async fn one<S>(stream: TcpStream, config: Config, ip: IpAddr, service: S, stop: CancellationToken)
 where
-    S: Service<Request<Incoming>, Response = Response<Payload>, Error = Infallible> + Clone + Send,
+    S: Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible> + Clone + Send,
     S::Future: Send,
 {
     if stream.set_nodelay(true).is_err() {
@@ -144,11 +153,10 @@ where
     };
     let shared = Arc::new(Shared { ip, address, doubt, reset });
     let requests = Cell::new(0);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         requests.set(requests.get() + 1);
         let connection = Connection { request: requests.get(), shared: shared.clone() };
-        request.extensions_mut().insert(connection);
-        service.clone().call(request)
+        service.clone().call(request.map(|body| Arrived { body, connection }))
     });
     let serving = http1::Builder::new()
         .timer(Alarm::default())
