@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// Other readings of a path as it came; none for a plain one.
 pub(super) fn others(path: &str) -> Vec<String> {
-    if !path.starts_with("//") && !path.contains(['%', '\\']) {
+    if !path.starts_with("//") && memchr::memchr2(b'%', b'\\', path.as_bytes()).is_none() {
         return Vec::new();
     }
     let slashed = slashes(path);

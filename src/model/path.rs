@@ -19,6 +19,9 @@ use thiserror::Error;
 /// Only where such parameters stand on a `.` or `..` is the path refused, because services disagree
 /// on where it leads.
 pub fn normal(path: &str) -> Option<Cow<'_, str>> {
+    if is_plain(path.as_bytes()) {
+        return Some(Cow::Borrowed(path));
+    }
     let segments = path.strip_prefix('/')?;
     if path.contains(char::is_control) || !escapes_well(path) {
         return None;
@@ -49,6 +52,15 @@ pub fn normal(path: &str) -> Option<Cow<'_, str>> {
         out.push('/');
     }
     Some(Cow::Owned(out))
+}
+
+/// Whether a path is its own spelling at first sight, as most are: segments of letters, digits,
+/// hyphens and underscores, each behind one slash.
+fn is_plain(path: &[u8]) -> bool {
+    let named = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    path.first() == Some(&b'/')
+        && path.last().is_some_and(named)
+        && path.windows(2).all(|two| named(&two[1]) || (two[1] == b'/' && named(&two[0])))
 }
 
 fn escapes_well(path: &str) -> bool {

@@ -113,8 +113,8 @@ pub fn unpack(packed: &Bytes) -> Option<HeaderMap> {
     let mut at = 0;
     while at < packed.len() {
         // A name holds no colon, a value no end of line.
-        let colon = at + packed[at..].iter().position(|byte| *byte == b':')?;
-        let end = at + packed[at..].iter().position(|byte| *byte == b'\r')?;
+        let colon = at + memchr::memchr(b':', &packed[at..])?;
+        let end = colon + memchr::memchr(b'\r', &packed[colon..])?;
         let value = colon + 2;
         if value > end || packed[colon + 1] != b' ' || packed.get(end + 1) != Some(&b'\n') {
             return None;
