@@ -27,7 +27,7 @@ local lifecycle = KEYS[6]
 local id, attempt, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local channel, by, why = ARGV[4], ARGV[5], ARGV[6]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 local state, mine, waited = r.state or 'none', r.attempt == attempt, r.waited
 if r.void and holds(r.void, attempt) then
   if mine then return {'abandoned', state} end
@@ -45,21 +45,20 @@ if mine and state ~= 'in_flight' then
 end
 r.void = with(r.void, attempt)
 if not mine then
-  write(record, r)
-  if not r.state then redis.call('PEXPIRE', record, keep_ms) end
+  write(record, r, not r.state and keep_ms)
   return {'voided'}
 end
 
-local now, back, a = now_ms(), r.from or 'none', opened(asked)
+local now, back, a = now_ms(), r.from or 'none', opened(r.asked)
 follow(lifecycle, a.move, id, back, now)
 r.history = noted(r.history, now, state, back, by, why)
 r.state, r.updated, r.waited = back, text(now), nil
 redis.call('ZREM', due, id)
 redis.call('DEL', lease)
 if back == 'none' then
-  a.fingerprint, a.caller, r.token, r.created, r.settled = nil, nil, nil, nil, nil
-  write(record, r, 'asked', cmsgpack.pack(a))
-  redis.call('PEXPIRE', record, keep_ms)
+  r.fingerprint, a.caller, r.token, r.created, r.settled = nil, nil, nil, nil, nil
+  r.asked = packed(a)
+  write(record, r, keep_ms)
   if redis.call('HGET', token, 'spent') == attempt then
     redis.call('HDEL', token, 'spent')
   end

@@ -34,8 +34,8 @@ local cancelled_from, cancelling_from, keep_ms = ARGV[4], ARGV[5], tonumber(ARGV
 local route, key, scope = ARGV[7], ARGV[8], ARGV[9]
 local channel, by, why = ARGV[10], ARGV[11], ARGV[12]
 
-local r, asked = read(record, 'asked')
-local a, state, waited = opened(asked), r.state or 'none', r.waited
+local r = read(record)
+local a, state, waited = opened(r.asked), r.state or 'none', r.waited
 if callers ~= '' and a.caller and not holds(callers, a.caller) then
   return {'absent'}
 end
@@ -70,10 +70,10 @@ if not a.caller and callers ~= '' then
   a.caller = first(callers)
 end
 if at_once then r.waited = nil end
-write(record, r, 'asked', cmsgpack.pack(a))
+r.asked = packed(a)
+write(record, r, at_once and keep_ms)
 redis.call('ZREM', unknown, id)
 if at_once then
-  redis.call('PEXPIRE', record, keep_ms)
   redis.call('ZREM', due, id)
 else
   redis.call('ZADD', cancelling, 'NX', text(now), id)

@@ -1,7 +1,7 @@
 #!lua
 -- claim: spend the token, take the lease and raise the fence, all or nothing; or say what stands.
 --
--- Every check stands before the first write. The record outlives the lease, whatever keep_ms says.
+-- Every check stands before the first write.
 --
 -- KEYS record lease token due unknown lifecycle
 -- The last is left out for an order without one.
@@ -10,13 +10,14 @@
 --   id            the order's id, as it stands in the indexes
 --   attempt       who asks; the same attempt asking again gets the same answer
 --   lease_ms      how long the lease holds without renewal
---   keep_ms       how long a record that is not final is kept
+--   keep_ms       how long a record that is not final is kept; it must outlive the lease
 --   fingerprints  what was asked, a digest per secret, comma-separated, the writing one first
---   callers       who asked, likewise
+--   callers       who asked, likewise; empty where no token is presented
 --   grant_from    states a claim may start from, comma-separated
 --   token         the presented token's hash, or empty
 --   token_until   ms since 1970: the token was free and has been bound to this order; else 0
 --   by
+--   left          yes: of an order that has ended, how long its record is kept is asked for
 --   asked         the record's part of what was asked, packed: its `ask`, ms, says how long after it
 --                 became unknown it is first asked about, where anybody can be asked; its `move`
 --                 is `start from to keep_ms hold_ms`: the states of its lifecycle it may start from,
@@ -24,14 +25,18 @@
 --                 long an order may be silent that moves them; its `trace` is told to who asks later
 --
 -- Replies
---   granted fence attempts from
---       the lease is taken, the record says in_flight; from is the state it left
+--   granted fence attempts from at
+--       the lease is taken, the record says in_flight; from is the state it left, at when, ms since
+--       1970, or 0 if an earlier copy of this call took it
 --   found state fence answered left_ms trace
 --       the order stands in that state; where a result is still to come, its settle will be
 --       published; one in flight shows no answer. left_ms: in flight, how long its lease holds;
 --       succeeded or failed, how long its record is kept, unless a token is presented that the
 --       record does not know; else 0. trace: the place of the attempt in a trace, empty where it has
 --       none
+--   done record left_ms
+--       likewise, of one that succeeded or failed: its whole record as it lies in Redis, for this is
+--       met most; left_ms is 0 unless it was asked for
 --   lapsed fence
 --       in_flight, but its lease is gone: say so with lapse, then ask again
 --   mismatch state  same key, other request
@@ -40,14 +45,37 @@
 --       it may start, but not while its lifecycle stands there
 --   token-invalid   unknown, expired, spent, of another order or another caller
 --   voided          this attempt was abandoned, or another took its place, before this call arrived
-local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local lifecycle = KEYS[6]
-local id, attempt, lease_ms, keep_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local fingerprints, callers, grant_from = ARGV[5], ARGV[6], ARGV[7]
-local token_hash, token_until = ARGV[8], tonumber(ARGV[9])
-local by, asks = ARGV[10], ARGV[11]
+local record, lease, due, lifecycle = KEYS[1], KEYS[2], KEYS[4], KEYS[6]
+local id, attempt, fingerprints, token_hash = ARGV[1], ARGV[2], ARGV[5], ARGV[8]
 
-local r, asked, answered = read(record, 'asked', 'answered')
+-- Two ways are gone by nearly all, and are short: the first claim of a new order, and the duplicate of
+-- one that has ended. They decide as what follows would; in doubt, that decides.
+local raw = redis.pcall('GET', record)
+if token_hash == '' and not lifecycle and not string.find(fingerprints, ',', 1, true) then
+  if not raw and string.find(ARGV[7], 'none', 1, true) then
+    local t = redis.call('TIME')
+    local now = t[1] * 1000 + math.floor(t[2] / 1000)
+    if redis.call('SET', lease, attempt .. ':1', 'NX', 'PX', ARGV[3]) then
+      local at = string.format('%d', now)
+      redis.call('SET', record, '3 ' .. fingerprints .. ' in_flight open 1 ' .. attempt .. ' 1 none 0 '
+        .. at .. ' - ' .. at .. '\n' .. at .. ' none in_flight ' .. ARGV[10] .. ' claimed\n' .. ARGV[12],
+        'PX', ARGV[4])
+      redis.call('ZADD', due, string.format('%d', now + ARGV[3]), id)
+      return 'granted 1 1 none ' .. at
+    end
+  elseif type(raw) == 'string' and not string.find(raw, attempt, 1, true) then
+    local ends = 3 + #fingerprints
+    if string.find(raw, fingerprints, 3, true) == 3 and (string.find(raw, ' succeeded done ', ends, true)
+      == ends or string.find(raw, ' failed done ', ends, true) == ends) then
+      return {'done', raw, ARGV[11] == 'yes' and redis.call('PTTL', record) or 0}
+    end
+  end
+end
+
+local token, unknown = KEYS[3], KEYS[5]
+local lease_ms, keep_ms, callers, grant_from = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6], ARGV[7]
+local token_until, by, left, asks = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+local r = read(record, raw)
 local state, fence, attempts = r.state or 'none', tonumber(r.fence or 0), tonumber(r.attempts or 0)
 
 if r.void and holds(r.void, attempt) then
@@ -59,10 +87,10 @@ end
 if state == 'in_flight' and r.attempt == attempt then
   redis.call('SET', lease, attempt .. ':' .. text(fence), 'PX', lease_ms)
   redis.call('PEXPIRE', record, 2 * lease_ms, 'GT')
-  return {'granted', text(fence), text(attempts), r.from or 'none'}
+  return {'granted', text(fence), text(attempts), r.from or 'none', '0'}
 end
 
-local a = opened(asked)
+local a = opened(r.asked)
 local tokens = r.token or ''
 local new_token = token_hash ~= '' and not holds(tokens, token_hash)
 if token_hash ~= '' and not new_token and not holds(callers, a.caller or '') then
@@ -73,7 +101,7 @@ if new_token and not may_start(token, token_until, callers, id) then
 end
 
 -- One that may run again is as bound to its request as before.
-if (state ~= 'none' or r.released) and a.fingerprint and not holds(fingerprints, a.fingerprint) then
+if (state ~= 'none' or r.released) and r.fingerprint and not holds(fingerprints, r.fingerprint) then
   return {'mismatch', state}
 end
 
@@ -85,7 +113,7 @@ if last == attempt or not holds(grant_from, state) then
     held = redis.call('PTTL', lease)
     if held < 0 then return {'lapsed', text(fence)} end
   else
-    held = unfinished(lease, state, answered, r.settled)
+    held = unfinished(lease, state, r.answered, r.settled)
   end
   if not r.waited and (held or state == 'unknown' or state == 'cancelling') then
     r.waited = '1'
@@ -94,11 +122,11 @@ if last == attempt or not holds(grant_from, state) then
   if held then
     return {'found', 'in_flight', text(fence), '', text(held), a.trace or ''}
   end
-  local left = 0
-  if (state == 'succeeded' or state == 'failed') and not new_token then
-    left = redis.call('PTTL', record)
+  local left_ms = 0
+  if left == 'yes' and (state == 'succeeded' or state == 'failed') and not new_token then
+    left_ms = redis.call('PTTL', record)
   end
-  return {'found', state, text(fence), answered or '', text(left), a.trace or ''}
+  return {'found', state, text(fence), r.answered or '', text(left_ms), a.trace or ''}
 end
 
 local move = lifecycle and opened(asks).move
@@ -132,8 +160,8 @@ r.history = noted(r.history, now, state, 'in_flight', by, 'claimed')
 r.state, r.fence, r.attempt, r.attempts = 'in_flight', text(fence), attempt, text(attempts)
 r.from, r.updated, r.asks, r.token = state, text(now), '0', tokens
 r.created = r.created or r.updated
+r.fingerprint, r.asked = first(fingerprints), asks
 if lifecycle then begin(lifecycle, move, id, now) end
-write(record, r, 'asked', asks)
-redis.call('PEXPIRE', record, text(math.max(keep_ms, 2 * lease_ms)))
+write(record, r, keep_ms)
 redis.call('ZADD', due, text(now + lease_ms), id)
-return {'granted', r.fence, r.attempts, state}
+return {'granted', r.fence, r.attempts, state, r.updated}

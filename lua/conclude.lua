@@ -29,7 +29,7 @@ local lifecycle = KEYS[6]
 local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 local state = r.state or 'none'
 if state == 'none' then
   return {'absent'}
@@ -43,15 +43,14 @@ if not holds(from, state) then
 end
 
 local now = now_ms()
-local astray = follow(lifecycle, opened(asked).move, id, to, now)
+local astray = follow(lifecycle, opened(r.asked).move, id, to, now)
 r.history = noted(r.history, now, state, to, by, telling(why, astray))
 r.state, r.updated, r.settled, r.astray = to, text(now), nil, astray or r.astray
+r.answered = nil
 -- Those who wait go on waiting for an attempt that goes on.
 local told = r.waited and redis.call('EXISTS', lease) == 0
 if told then r.waited = nil end
-write(record, r)
-redis.call('HDEL', record, 'answered')
-redis.call('PEXPIRE', record, keep_ms)
+write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)

@@ -23,18 +23,17 @@ local due, unknown = KEYS[5], KEYS[6]
 local id, entry, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 if not r.state or not holds(from, r.state) then
   return {'moved', r.state or 'none'}
 end
 local now = now_ms()
 r.history = noted(r.history, now, r.state, 'unknown', by, why)
 r.state, r.updated, r.waited = 'unknown', text(now), nil
-write(record, r)
-redis.call('PEXPIRE', record, keep_ms)
+write(record, r, keep_ms)
 redis.call('PEXPIRE', request, keep_ms)
 redis.call('ZADD', unknown, 'NX', text(now), id)
-ask_later(due, id, now, opened(asked).ask)
+ask_later(due, id, now, opened(r.asked).ask)
 redis.call('XADD', dead, 'MINID', '~', text(math.max(0, now - keep_ms)), '*', 'id', id, 'why', why)
 redis.call('PEXPIRE', dead, keep_ms)
 off_queue(queue, entry, id)

@@ -9,10 +9,10 @@
 --   moved state  the order is not queued
 local record, request = KEYS[1], KEYS[2]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 if r.state ~= 'queued' then
   return {'moved', r.state or 'none'}
 end
-local a = opened(asked)
-return {'queued', a.route or '', a.key or '', a.scope or '', a.fingerprint or '', a.caller or '',
+local a = opened(r.asked)
+return {'queued', a.route or '', a.key or '', a.scope or '', r.fingerprint or '', a.caller or '',
   a.trace or '', redis.call('GET', request) or ''}

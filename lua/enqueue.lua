@@ -43,8 +43,8 @@ local grant_from, token_hash, token_until = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local by, asks, sealed, most = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local hint, partition = ARGV[12], ARGV[13]
 
-local r, asked, answered = read(record, 'asked', 'answered')
-local a, state = opened(asked), r.state or 'none'
+local r = read(record)
+local a, state = opened(r.asked), r.state or 'none'
 local fence, attempts = r.fence or '0', r.attempts or '0'
 
 local tokens = r.token or ''
@@ -56,7 +56,7 @@ if new_token and not may_start(token, token_until, callers, id) then
   return {'token-invalid'}
 end
 
-if state ~= 'none' and a.fingerprint and not holds(fingerprints, a.fingerprint) then
+if state ~= 'none' and r.fingerprint and not holds(fingerprints, r.fingerprint) then
   return {'mismatch', state}
 end
 
@@ -69,10 +69,10 @@ if not holds(grant_from, state) then
     if held < 0 then return {'lapsed', fence} end
     return {'found', state, fence, '', text(held), a.trace or ''}
   end
-  if unfinished(lease, state, answered, r.settled) then
+  if unfinished(lease, state, r.answered, r.settled) then
     return {'found', 'in_flight', fence, '', text(held), a.trace or ''}
   end
-  return {'found', state, fence, answered or '', '0', a.trace or ''}
+  return {'found', state, fence, r.answered or '', '0', a.trace or ''}
 end
 -- The record says nobody holds this order. A lease that stands all the same (the record was lost,
 -- its lease was not) still wins.
@@ -99,8 +99,9 @@ r.history = noted(r.history, now, state, 'queued', by, 'accepted')
 r.state, r.fence, r.attempts, r.updated = 'queued', fence, attempts, text(now)
 r.tries, r.tried = nil, nil
 r.token, r.created = tokens, r.created or r.updated
+r.fingerprint, r.asked = first(fingerprints), asks
 if lifecycle then begin(lifecycle, move, id, now) end
-write(record, r, 'asked', asks)
+write(record, r)
 redis.call('PERSIST', record)
 redis.call('SET', request, sealed)
 if redis.call('EXISTS', queue) == 0 then

@@ -19,7 +19,7 @@
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, fence, keep_ms, channel, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 if r.state ~= 'in_flight' or (fence ~= '' and r.fence ~= fence) then
   if r.state ~= 'in_flight' and r.state ~= 'unknown' and r.state ~= 'cancelling' then
     redis.call('ZREM', due, id)
@@ -40,7 +40,7 @@ write(record, r)
 redis.call('PEXPIRE', record, keep_ms, 'GT')
 redis.call('ZREM', due, id)
 redis.call('ZADD', unknown, 'NX', text(now), id)
-ask_later(due, id, now, opened(asked).ask)
+ask_later(due, id, now, opened(r.asked).ask)
 if r.waited then
   redis.call('PUBLISH', channel, id)
 end

@@ -12,7 +12,7 @@
 --   absent
 local record, lease, lifecycle = KEYS[1], KEYS[2], KEYS[3]
 
-local r, asked, answered = read(record, 'asked', 'answered')
+local r = read(record)
 if not r.state then
   return {'absent'}
 end
@@ -23,9 +23,10 @@ local function tell(part)
     reply[#reply + 1] = value
   end
 end
+local asked = opened(r.asked)
+r.asked = nil
 tell(r)
-tell(opened(asked))
-tell({answered = answered or nil})
+tell(asked)
 if lifecycle then
   local state, mover = standing(lifecycle, nil, now_ms())
   tell({lifecycle = state, mover = mover or nil})

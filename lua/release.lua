@@ -28,7 +28,7 @@ local lifecycle = KEYS[5]
 local id, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 if not r.state then
   return {'gone'}
 end
@@ -44,12 +44,11 @@ if r.state == 'in_flight' or not holds(from, r.state) or redis.call('EXISTS', le
 end
 
 local now, waited = now_ms(), r.waited
-follow(lifecycle, opened(asked).move, id, 'none', now)
+follow(lifecycle, opened(r.asked).move, id, 'none', now)
 r.history = noted(r.history, now, r.state, 'none', by, why)
 r.state, r.released, r.updated, r.waited = 'none', r.attempt or '-', text(now), nil
-write(record, r)
-redis.call('HDEL', record, 'answered')
-redis.call('PEXPIRE', record, keep_ms)
+r.answered = nil
+write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 if waited then redis.call('PUBLISH', channel, id) end

@@ -34,7 +34,7 @@ local id, turn, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep_ms, answer = ARGV[6], ARGV[7]
 local channel, by, why = ARGV[8], ARGV[9], ARGV[10]
 
-local r, asked = read(record, 'asked')
+local r = read(record)
 if not r.state then
   return {'gone'}
 end
@@ -57,12 +57,11 @@ local now = now_ms()
 if answer == 'told' then
   answer = r.told == to and 'keep' or 'no'
 end
-local waited, astray = r.waited, follow(lifecycle, opened(asked).move, id, to, now)
+local waited, astray = r.waited, follow(lifecycle, opened(r.asked).move, id, to, now)
 r.history = noted(r.history, now, r.state, to, by, telling(why, astray))
 r.state, r.settled, r.updated, r.astray, r.waited = to, turn, text(now), astray or r.astray, nil
-write(record, r)
-if answer ~= 'keep' then redis.call('HSET', record, 'answered', answer) end
-redis.call('PEXPIRE', record, keep_ms)
+if answer ~= 'keep' then r.answered = answer end
+write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)

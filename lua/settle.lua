@@ -13,7 +13,11 @@
 --   to       the state the attempt ended in
 --   from     states it may leave, comma-separated (the transition table is Rust's)
 --   keep_ms  how long the record is kept from now
---   answer   the record's part of what was answered; `no` without one
+--   begun    the first line of the record if nothing but this attempt's claim is known of the order;
+--            empty where nobody knows
+--   ended    the record's part of what was answered, `no` without one; behind the whole rest of what
+--            the record becomes if it begins with `begun`
+--   answer_at  where in it the part begins
 --   channel  where a settle is announced to those who wait
 --   by
 --   why
@@ -31,18 +35,24 @@
 --   refused state  the order's state does not allow it; nothing was written, but nobody is to wait
 --                  for this attempt's response any more
 --   gone           there is no such record
-local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local lifecycle = KEYS[5]
-local id, attempt, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local keep_ms, answer = ARGV[6], ARGV[7]
-local channel, by, why = ARGV[8], ARGV[9], ARGV[10]
+local record, lease, due, lifecycle = KEYS[1], KEYS[2], KEYS[3], KEYS[5]
+local id, keep_ms, begun, ended = ARGV[1], ARGV[6], ARGV[7], ARGV[8]
 
-local r, answered, asked
-if lifecycle or to == 'unknown' then
-  r, answered, asked = read(record, 'answered', 'asked')
-else
-  r, answered = read(record, 'answered')
+-- One way is gone by nearly all, and is short: an attempt ends while nothing but its claim is known of
+-- its order and nobody waits, and the sidecar has the record written already. It decides as what
+-- follows would; in doubt, that decides.
+local raw = redis.pcall('GET', record)
+if begun ~= '' and not lifecycle and type(raw) == 'string'
+  and string.find(raw, begun, 1, true) == 1 then
+  redis.call('SET', record, ended, 'PX', keep_ms)
+  redis.call('ZREM', due, id)
+  redis.call('DEL', lease)
+  return 'settled'
 end
+
+local unknown, attempt, fence, to, from = KEYS[4], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local answer, channel, by, why = string.sub(ended, ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+local r = read(record, raw)
 if not r.state then
   return {'gone'}
 end
@@ -55,11 +65,11 @@ if r.settled == attempt and r.state == to then
 end
 -- Final already, on a callback's word; nothing follows this state, so `from` does not list it. Once
 -- the lease is gone duplicates may have got the order document, and get it for good.
-if r.state == to and not holds(from, to) and not answered and not r.settled then
-  if unfinished(lease, to, answered, r.settled) then
+if r.state == to and not holds(from, to) and not r.answered and not r.settled then
+  if unfinished(lease, to, r.answered, r.settled) then
     local waited = r.waited
-    r.settled, r.waited = attempt, nil
-    write(record, r, 'answered', answer)
+    r.settled, r.waited, r.answered = attempt, nil, answer
+    write(record, r)
     redis.call('DEL', lease)
     if waited then redis.call('PUBLISH', channel, id) end
   end
@@ -77,21 +87,21 @@ if state == 'none' and r.released == attempt then
   state = 'unknown'
 end
 if not cancelling and not holds(from, state) then
-  if unfinished(lease, state, answered, r.settled) then
+  if unfinished(lease, state, r.answered, r.settled) then
     redis.call('DEL', lease)
     if r.waited then redis.call('PUBLISH', channel, id) end
   end
   return {'refused', r.state}
 end
 
-local now, a = now_ms(), opened(asked)
+local now, a = now_ms(), opened(r.asked)
 if cancelling then
   follow(lifecycle, a.move, id, 'cancelling', now)
   why = 'attempt ended ' .. to .. ': ' .. why
   r.history = noted(r.history, now, 'cancelling', 'cancelling', by, why)
   r.settled, r.told, r.updated = attempt, to, text(now)
+  if answer ~= 'no' then r.answered = answer end
   write(record, r)
-  if answer ~= 'no' then redis.call('HSET', record, 'answered', answer) end
   redis.call('PEXPIRE', record, keep_ms, 'GT')
   redis.call('ZADD', due, text(now), id)
   redis.call('DEL', lease)
@@ -101,9 +111,8 @@ local left, waited = r.state, r.waited
 local astray = follow(lifecycle, a.move, id, to, now)
 r.history = noted(r.history, now, left, to, by, telling(why, astray))
 r.state, r.settled, r.updated, r.astray = to, attempt, text(now), astray or r.astray
-r.released, r.waited = nil, nil
-write(record, r, 'answered', answer)
-redis.call('PEXPIRE', record, keep_ms)
+r.released, r.waited, r.answered = nil, nil, answer
+write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 if to == 'unknown' then
   redis.call('ZADD', unknown, 'NX', text(now), id)

@@ -173,6 +173,7 @@ impl Writer {
             ask: Some(tuning.query_interval),
             token: None,
             trace: (fate == Fate::Traced).then_some(span),
+            left: false,
         };
         let Claim::Granted { fence, .. } = self.store.claim(&ask).await.map_err(wrong)? else {
             return Err(BenchError::Wrong("a claim was not granted".into()));
@@ -188,7 +189,8 @@ impl Writer {
                 (State::Succeeded, tuning.record_ttl, kept, "upstream's answer")
             }
         };
-        let settlement = Settlement { order, attempt: &attempt, fence, to, keep, kept: &kept, why };
+        let settlement =
+            Settlement { order, attempt: &attempt, fence, to, keep, kept: &kept, why, begun: None };
         self.store.settle(&settlement).await.map(drop).map_err(wrong)
     }
 

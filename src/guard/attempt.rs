@@ -10,6 +10,7 @@ use crate::model::outcome::Meaning;
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
 use crate::store::orders::{Abandon, Renewal, Settle, Settlement, SpentToken};
+use crate::store::text::Begun;
 use crate::trace::{Kind, Span};
 use bytes::Bytes;
 use hyper::Response;
@@ -23,11 +24,21 @@ const RENEW_AT: u32 = 3;
 /// Between two tries at storing an outcome while Redis is away.
 pub(super) const STORE_AGAIN: Duration = Duration::from_millis(50);
 
+/// A claim that was granted.
+pub(super) struct Grant {
+    pub(super) fence: u64,
+    /// When it was asked for.
+    pub(super) asked: Instant,
+    /// What it left in Redis, where that is known.
+    pub(super) begun: Option<Arc<Begun>>,
+}
+
 /// What an attempt is and holds.
 struct Held<'a> {
     payment: &'a Arc<Payment>,
     attempt: &'a AttemptId,
     fence: u64,
+    begun: Option<Arc<Begun>>,
     since: Instant,
     /// When the lease runs out, as far as we know: counted from before it was asked for.
     until: Mutex<Instant>,
@@ -53,16 +64,16 @@ pub(super) struct Ending {
 }
 
 impl Guard {
-    /// Runs an attempt to its end, whose claim was asked for and granted under this fence.
+    /// Runs an attempt to its end, whose claim was granted.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         payment: &Arc<Payment>,
         attempt: &AttemptId,
-        (fence, asked): (u64, Instant),
+        Grant { fence, asked, begun }: Grant,
         token: Option<&SpentToken>,
     ) -> Answer {
         let until = Mutex::new(asked + payment.route.tuning.lock_ttl);
-        let held = Held { payment, attempt, fence, since: asked, until };
+        let held = Held { payment, attempt, fence, begun, since: asked, until };
         // Whoever slept past its lease before anything was sent sends nothing any more.
         let still_held = || Instant::now() < held.until();
         if payment.route.can_ask() {
@@ -229,10 +240,11 @@ impl Guard {
             sleep(STORE_AGAIN).await;
         }
         let (guard, payment, attempt) = (self.clone(), held.payment.clone(), held.attempt.clone());
-        let (fence, since, until) = (held.fence, held.since, held.until());
+        let (fence, begun) = (held.fence, held.begun.clone());
+        let (since, until) = (held.since, held.until());
         let storing = async move {
             let (payment, attempt) = (&payment, &attempt);
-            let held = Held { payment, attempt, fence, since, until: Mutex::new(until) };
+            let held = Held { payment, attempt, fence, begun, since, until: Mutex::new(until) };
             while Instant::now() < until {
                 sleep(STORE_AGAIN).await;
                 if guard.try_settle(&held, &ending, &span).await.is_some() {
@@ -261,6 +273,7 @@ impl Guard {
             keep: if ending.to.is_final() { tuning.record_ttl } else { tuning.unknown_ttl },
             kept: &ending.kept,
             why: ending.why,
+            begun: held.begun.as_deref(),
         };
         let settled = self.store.settle(&settlement).await.ok()?;
         self.metrics.settled(ending.to, &settled);

@@ -32,6 +32,8 @@ pub(crate) use exchange::end_to_end;
 pub use hints::{Hint, Hints, hints};
 pub use metrics::GuardMetrics;
 
+use attempt::Grant;
+
 use crate::fault::Carry;
 use crate::model::identity::{AttemptId, AttemptIds, Order};
 use crate::model::order::State;
@@ -267,7 +269,7 @@ impl Guard {
             span.set("onceward.result", claim.word());
             span.end();
             return match claim {
-                Claim::Granted { fence, attempts, from } => {
+                Claim::Granted { fence, attempts, from, begun } => {
                     payment.span.set("onceward.fence", fence);
                     payment.span.set("onceward.attempt", attempts);
                     if from == State::Unknown {
@@ -277,9 +279,8 @@ impl Guard {
                             "an order of unknown outcome runs again: its route says on_unknown retry"
                         );
                     }
-                    Turn::Over(
-                        self.attempt(&payment, &attempt, (fence, asked), token.as_ref()).await,
-                    )
+                    let grant = Grant { fence, asked, begun };
+                    Turn::Over(self.attempt(&payment, &attempt, grant, token.as_ref()).await)
                 }
                 Claim::Found(found) => {
                     payment.span.link(found.trace);
@@ -339,6 +340,7 @@ impl Guard {
             ask: payment.route.ask_after(),
             token,
             trace: payment.span.context(),
+            left: self.finished.remembers(),
         };
         let until = asked + self.redis_timeout;
         let mut may_stand = false;

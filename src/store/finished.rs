@@ -124,6 +124,11 @@ impl Finished {
         Finished { orders, listening: AtomicBool::new(false), hits, bytes }
     }
 
+    /// Whether anything is remembered at all.
+    pub fn remembers(&self) -> bool {
+        self.orders.is_some()
+    }
+
     /// The stored answer to a request, if it is remembered.
     pub fn recall(&self, asked: &Asked<'_>) -> Option<Answered> {
         let orders = self.orders.as_ref().filter(|_| self.listening.load(Ordering::Acquire))?;

@@ -25,6 +25,7 @@ pub mod script;
 pub mod server;
 pub mod settled;
 pub mod survey;
+pub mod text;
 pub mod tokens;
 
 pub use error::StoreError;
@@ -179,7 +180,5 @@ impl Store {
 
 /// Whether something will be sent upstream, or was accepted, on the strength of this reply.
 fn is_granted(reply: &Value) -> bool {
-    let promises = [b"granted".to_vec(), b"queued".to_vec()].map(Value::BulkString);
-    matches!(reply, Value::Array(values)
-        if values.first().is_some_and(|word| promises.contains(word)))
+    script::word(reply).is_some_and(|word| [&b"granted"[..], b"queued"].contains(&word))
 }

@@ -2,12 +2,14 @@
 
 use super::error::StoreError;
 use super::record::{self, Found};
+use super::text::Begun;
 use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{AttemptId, Order, Partition};
 use crate::model::order::{State, words};
 use crate::model::response::Kept;
 use crate::model::trace::TraceContext;
 use redis::Cmd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a claim asks for.
@@ -33,6 +35,8 @@ pub struct ClaimAsk<'a> {
     pub token: Option<&'a SpentToken>,
     /// The span that this attempt is told of in, for those who meet its order later.
     pub trace: Option<TraceContext>,
+    /// Whether it is to be told how long the record of an order that has ended is kept.
+    pub left: bool,
 }
 
 /// A token as a claim spends it.
@@ -56,6 +60,8 @@ pub enum Claim {
         attempts: u64,
         /// The state it left.
         from: State,
+        /// What its record says, where that is known: it makes the settle cheaper.
+        begun: Option<Arc<Begun>>,
     },
     /// The order stands in another state.
     Found(Found),
@@ -120,6 +126,8 @@ pub struct Settlement<'a> {
     pub kept: &'a Kept,
     /// Why, in a few words without secrets.
     pub why: &'a str,
+    /// What its claim left, where that is known.
+    pub begun: Option<&'a Begun>,
 }
 
 /// What a settle found.
@@ -193,29 +201,34 @@ impl Store {
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
         let grant_from = words(ask.grant_from);
-        let asked = parts::asked(order, ask.fingerprints, ask.callers, ask.ask, ask.trace);
+        let asked = parts::asked(order, ask.callers, ask.ask, ask.trace);
         let arguments = |command: &mut Cmd| {
             command
                 .arg(&*order.id)
                 .arg(ask.attempt.as_str())
                 .arg(millis(ask.lease))
-                .arg(millis(ask.keep))
+                .arg(millis(ask.keep.max(ask.lease.saturating_mul(2))))
                 .arg(ask.fingerprints)
-                .arg(ask.callers)
+                .arg(if hash.is_empty() { "" } else { ask.callers })
                 .arg(&grant_from)
                 .arg(hash)
                 .arg(until)
                 .arg(&self.config.by)
+                .arg(if ask.left { "yes" } else { "" })
                 .arg(&asked);
         };
         let (word, mut reply) = self.run_confirmed(&script::CLAIM, &keys, arguments).await?;
         Ok(match word.as_str() {
-            "granted" => Claim::Granted {
-                fence: reply.number()?,
-                attempts: reply.number()?,
-                from: record::state(&mut reply)?,
-            },
+            "granted" => {
+                let (fence, attempts) = (reply.number()?, reply.number()?);
+                let (from, at) = (record::state(&mut reply)?, reply.number()?);
+                let is_first = attempts == 1 && from == State::None && at > 0;
+                let claimed = (ask.attempt, at, &*self.config.by);
+                let begun = is_first.then(|| Begun::first(claimed, ask.fingerprints, hash, &asked));
+                Claim::Granted { fence, attempts, from, begun: begun.map(Arc::new) }
+            }
             "found" => Claim::Found(record::found(&mut reply, order, &self.config.secrets)?),
+            "done" => Claim::Found(record::done(&mut reply, order, &self.config.secrets)?),
             "lapsed" => Claim::Lapsed { fence: reply.number()? },
             "mismatch" => Claim::Mismatch(record::state(&mut reply)?),
             "moving" => Claim::Moving(record::state(&mut reply)?),
@@ -256,7 +269,7 @@ impl Store {
     /// # Errors
     /// When Redis cannot be asked; asking again is safe.
     pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Settle, StoreError> {
-        let Settlement { order, attempt, fence, to, keep, kept, why } = settlement;
+        let Settlement { order, attempt, fence, to, keep, kept, why, begun } = settlement;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
@@ -264,6 +277,12 @@ impl Store {
         let channel = self.names.settled_channel();
         let from = words(to.entered_from());
         let answer = parts::answered(kept, order, &self.config.secrets);
+        let is_plain = to.is_final() && order.part.is_none();
+        let begun = begun.filter(|begun| is_plain && begun.is_of(attempt, *fence));
+        let ended = begun.map(|begun| begun.ended(*to, &self.config.by, why));
+        let mut ended = ended.unwrap_or_default();
+        let answer_at = ended.len() + 1;
+        ended.extend_from_slice(&answer);
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
         let (word, mut reply) = self
@@ -275,7 +294,9 @@ impl Store {
                     .arg(to.word())
                     .arg(&from)
                     .arg(millis(*keep))
-                    .arg(&*answer)
+                    .arg(begun.map_or("", |begun| &begun.line))
+                    .arg(&ended)
+                    .arg(answer_at)
                     .arg(&channel)
                     .arg(&self.config.by)
                     .arg(why);

@@ -1,5 +1,5 @@
-//! The parts of a record that the sidecar writes: what was asked, packed the way scripts open it
-//! (MessagePack), and what was answered, which no script looks into.
+//! The parts of a record that the sidecar writes, what was asked and what was answered, and a whole
+//! record where a script hands it over as it lies in Redis. `lua/common.lua` says how one reads.
 
 use super::lifecycle;
 use super::orders::millis;
@@ -12,39 +12,45 @@ use hyper::StatusCode;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// What was asked and by whom; `ask` is how long after its outcome became unknown the order is first
-/// asked about, where it can be; `trace` the place of what is done about it. Of the digests, one per
-/// secret, the writing one is kept.
+/// What was asked and by whom, packed the way scripts open it (MessagePack), its length in front;
+/// `ask` is how long after its outcome became unknown the order is first asked about, where it can be;
+/// `trace` the place of what is done about it. Of the callers' digests, one per secret, the writing one
+/// is kept.
 pub(super) fn asked(
     order: &Order,
-    fingerprints: &str,
     callers: &str,
     ask: Option<Duration>,
     trace: Option<TraceContext>,
 ) -> Vec<u8> {
-    let first = |all: &str| all.find(',').unwrap_or(all.len());
+    let caller = &callers[..callers.find(',').unwrap_or(callers.len())];
     let ask = ask.map_or(String::new(), |ask| millis(ask).to_string());
     let step = lifecycle::step(order);
     let trace = trace.map_or(String::new(), |trace| trace.stored());
-    let words: [(&str, &str); 8] = [
+    let words: [(&str, &str); 7] = [
         ("route", &order.route),
         ("key", order.key.as_str()),
         ("scope", &order.scope),
-        ("fingerprint", &fingerprints[..first(fingerprints)]),
-        ("caller", &callers[..first(callers)]),
+        ("caller", caller),
         ("ask", &ask),
         ("move", &step),
         ("trace", &trace),
     ];
     let mut packed = Vec::with_capacity(256);
+    packed.extend_from_slice(HEAD);
     // A map of so many pairs; what is empty is left out.
     packed.push(0x80 | words.iter().filter(|(_, word)| !word.is_empty()).count() as u8);
     for (name, word) in words.into_iter().filter(|(_, word)| !word.is_empty()) {
         pack_text(&mut packed, name);
         pack_text(&mut packed, word);
     }
+    let length = (packed.len() - HEAD.len()).to_string();
+    packed.splice(LENGTH_AT..LENGTH_AT, length.into_bytes());
     packed
 }
+
+/// The line before what was asked: a length goes in before its end.
+const HEAD: &[u8] = b"asked \n";
+const LENGTH_AT: usize = HEAD.len() - 1;
 
 fn pack_text(packed: &mut Vec<u8>, text: &str) {
     match text.len() {
@@ -56,6 +62,35 @@ fn pack_text(packed: &mut Vec<u8>, text: &str) {
         }
     }
     packed.extend_from_slice(text.as_bytes());
+}
+
+/// The text of one word of what was asked, behind its length.
+pub(super) fn word_of<'a>(packed: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
+    let (_, mut rest) = packed.split_first()?;
+    while !rest.is_empty() {
+        let (name, value);
+        (name, rest) = unpack_text(rest)?;
+        (value, rest) = unpack_text(rest)?;
+        if name == wanted.as_bytes() {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A text, and what follows it.
+fn unpack_text(packed: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (mark, rest) = packed.split_first()?;
+    let (length, rest) = match mark {
+        0xa0..=0xbf => (usize::from(mark & 0x1f), rest),
+        0xd9 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
+        0xda => rest.split_first_chunk().map(|(b, rest)| (u16::from_be_bytes(*b).into(), rest))?,
+        0xdb => {
+            rest.split_first_chunk().map(|(b, rest)| (u32::from_be_bytes(*b) as usize, rest))?
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length)
 }
 
 /// There is no answer: the order ended without one.
@@ -97,8 +132,7 @@ fn too_large(status: StatusCode) -> Cow<'static, [u8]> {
 
 /// The same the other way round. A response that cannot be read back counts as one that was not
 /// stored: it must not be replayed wrong, and the order must not run again.
-pub(super) fn kept(answered: Vec<u8>, id: &str, secrets: &Secrets) -> Kept {
-    let answered = Bytes::from(answered);
+pub(super) fn kept(answered: Bytes, id: &str, secrets: &Secrets) -> Kept {
     let end = answered.iter().position(|byte| *byte == b'\n').unwrap_or(answered.len());
     let mut words = answered[..end].split(|byte| *byte == b' ');
     let mut next = || words.next().and_then(|word| std::str::from_utf8(word).ok());

@@ -148,7 +148,7 @@ impl Store {
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&name, &lease, &token, &request, &queue], &lifecycle);
         let (grant_from, hint) = (words(QUEUE_FROM), self.names.queued_channel());
-        let asked = parts::asked(order, ask.fingerprints, ask.callers, None, ask.trace);
+        let asked = parts::asked(order, ask.callers, None, ask.trace);
         let most = ask.most.div_ceil(PARTITIONS.into());
         let arguments = |command: &mut Cmd| {
             command

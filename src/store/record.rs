@@ -2,6 +2,7 @@
 
 use super::error::StoreError;
 use super::script::Reply;
+use super::text::Text;
 use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{Order, Partition};
 use crate::model::lifecycle::Standing;
@@ -126,6 +127,26 @@ pub(super) fn state(reply: &mut Reply) -> Result<State, StoreError> {
     State::from_word(&word).ok_or(StoreError::Protocol { script: "state", reply: word })
 }
 
+/// The tail of `done`.
+pub(super) fn done(
+    reply: &mut Reply,
+    order: &Order,
+    secrets: &Secrets,
+) -> Result<Found, StoreError> {
+    let (raw, left) = (reply.bytes()?, reply.number::<i64>()?);
+    let text = Text::read(raw).ok_or_else(|| StoreError::Protocol {
+        script: "claim",
+        reply: "a record that cannot be read".into(),
+    })?;
+    Ok(Found {
+        state: text.state,
+        fence: text.fence,
+        kept: parts::kept(text.answered, &order.id, secrets),
+        left: Duration::from_millis(left.max(0).unsigned_abs()),
+        trace: text.trace,
+    })
+}
+
 /// The tail of `found`.
 pub(super) fn found(
     reply: &mut Reply,
@@ -137,7 +158,7 @@ pub(super) fn found(
     Ok(Found {
         state,
         fence,
-        kept: parts::kept(answered, &order.id, secrets),
+        kept: parts::kept(answered.into(), &order.id, secrets),
         left: Duration::from_millis(left.max(0).unsigned_abs()),
         trace: TraceContext::from_stored(&reply.bytes()?),
     })
@@ -169,7 +190,7 @@ fn read(
     let kept = match state {
         // There may be one of the attempt before.
         State::InFlight => Kept::Nothing,
-        _ => parts::kept(fields.get("answered").cloned().unwrap_or_default(), id, secrets),
+        _ => parts::kept(fields.get("answered").cloned().unwrap_or_default().into(), id, secrets),
     };
     Ok(Some(Record {
         trace: fields.get("trace").and_then(|text| TraceContext::from_stored(text)),
@@ -186,7 +207,7 @@ fn read(
         updated: time(&text("updated")),
         expires: (expires >= 0).then(|| at(expires.unsigned_abs())),
         kept,
-        history: text("history").lines().filter_map(transition).collect(),
+        history: text("history").lines().rev().filter_map(transition).collect(),
         lifecycle: order
             .and_then(|order| lifecycle::standing(order, text("lifecycle"), &text("mover"))),
     }))

@@ -7,14 +7,34 @@ use std::sync::LazyLock;
 /// What scripts have in common, in parts divided by empty lines; each uses only what stands above it.
 const COMMON: &str = include_str!("../../lua/common.lua");
 
-/// The parts of [`COMMON`] a script needs: Redis runs all of a script's text at each call, and a
-/// function that nobody calls takes its time all the same.
+/// A script with the parts of [`COMMON`] it needs, before the first paragraph that speaks of one:
+/// Redis runs a script's text from the top at each call, and a function that nobody calls takes its
+/// time all the same.
+fn with_parts(script: &str) -> String {
+    let names: Vec<&str> = COMMON.split("\n\n").flat_map(declared).collect();
+    let speaks = |paragraph: &str| names.iter().any(|name| mentions(paragraph, name));
+    let inside = |paragraph: &str| paragraph.starts_with(' ');
+    let mut above = 0;
+    for paragraph in script.split("\n\n") {
+        if !inside(paragraph) && speaks(paragraph) {
+            break;
+        }
+        above += paragraph.len() + "\n\n".len();
+    }
+    let (short, long) = script.split_at(above.min(script.len()));
+    format!("{short}{}", parts_for(long))
+}
+
+/// What a part declares.
+fn declared(part: &str) -> impl Iterator<Item = &str> {
+    let lines = part.lines().filter_map(|line| line.strip_prefix("local "));
+    lines.map(|line| name_at_start_of(line.strip_prefix("function ").unwrap_or(line)))
+}
+
 fn parts_for(script: &str) -> String {
     let mut text = script.to_owned();
     for part in COMMON.trim_end().rsplit("\n\n") {
-        let declared = part.lines().filter_map(|line| line.strip_prefix("local "));
-        let mut names = declared.map(|line| line.strip_prefix("function ").unwrap_or(line));
-        if names.any(|line| mentions(&text, name_at_start_of(line))) {
+        if declared(part).any(|name| mentions(&text, name)) {
             text = format!("{part}\n\n{text}");
         }
     }
@@ -46,7 +66,7 @@ impl Script {
     fn new(name: &'static str, source: &str) -> Script {
         // Redis wants the `#!lua` line first.
         let (shebang, rest) = source.split_once('\n').unwrap_or((source, ""));
-        let text = format!("{shebang}\n{}", parts_for(rest));
+        let text = format!("{shebang}\n{}", with_parts(rest));
         let sha = redis::Script::new(&text).get_hash().to_owned();
         Script { name, text, sha }
     }
@@ -120,14 +140,28 @@ pub struct Reply {
     values: std::vec::IntoIter<Value>,
 }
 
+/// The word a reply begins with.
+pub fn word(reply: &Value) -> Option<&[u8]> {
+    match reply {
+        Value::Array(values) => values.first().and_then(word),
+        Value::BulkString(text) => text.split(|byte| *byte == b' ').next(),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
 impl Reply {
-    /// The reply and its first word.
+    /// The reply and its first word; one that is a text is made of words.
     ///
     /// # Errors
-    /// When it is not a list that begins with a word.
+    /// When it does not begin with a word.
     pub fn open(script: &'static Script, value: Value) -> Result<(String, Reply), StoreError> {
         let values = match value {
             Value::Array(values) => values,
+            Value::BulkString(text) => {
+                let words = text.split(|byte| *byte == b' ');
+                words.map(|word| Value::BulkString(word.to_vec())).collect()
+            }
             other => return Err(protocol(script.name, format!("{other:?}"))),
         };
         let mut reply = Reply { script: script.name, values: values.into_iter() };
@@ -143,6 +177,7 @@ impl Reply {
         match self.values.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes),
             Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
+            Some(Value::Int(number)) => Ok(number.to_string().into_bytes()),
             other => Err(protocol(self.script, format!("{other:?} for a string"))),
         }
     }

@@ -104,7 +104,8 @@ fn giving_back_what_another_holds_breaks_fenced_writes() {
 fn giving_back_the_record_with_the_claim_breaks_fenced_writes() {
     let patch = patch(
         "abandon",
-        "write(record, r, 'asked', cmsgpack.pack(a))",
+        "r.asked = packed(a)
+  write(record, r, keep_ms)",
         "redis.call('DEL', record)",
     );
     finds("fenced-writes", &play(&[Payer, Payer], DECLINE), &[patch]);

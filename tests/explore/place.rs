@@ -20,7 +20,7 @@ impl Run<'_> {
         let _ = write!(text, "{:?}{:?}{:?}", self.bank, self.left, self.permitted);
         let _ = write!(text, "{:?}{}", self.granted_from, self.acknowledgement_stored);
         for (sender, command) in &self.held_up {
-            let words = command.iter().map(|word| String::from_utf8_lossy(word));
+            let words = command.iter().map(|word| without_times(&String::from_utf8_lossy(word)));
             let _ = write!(text, "{sender}{:?}", words.collect::<Vec<_>>());
         }
         let _ = write!(text, "{:?}", self.findings);
@@ -39,11 +39,21 @@ impl Run<'_> {
     }
 }
 
+/// A text without the times in it, ms since 1970 as a word each.
+fn without_times(text: &str) -> String {
+    let is_time = |word: &&str| {
+        let word = word.trim_end();
+        word.len() == 13 && word.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    text.split_inclusive([' ', '\n']).filter(|word| !is_time(word)).collect()
+}
+
 /// An answer without its times.
 pub fn brief(script: &str, reply: &Reply) -> String {
     let words: Vec<&str> = reply.words.iter().map(String::as_str).collect();
     let kept = match (script, words[0]) {
-        ("claim", "found") => &words[..words.len() - 1],
+        ("claim", "found" | "granted") => &words[..words.len() - 1],
+        ("claim", "done") => return without_times(words[1]),
         ("look", "order") => {
             let mut fields = Vec::new();
             for pair in words[3..].chunks_exact(2) {

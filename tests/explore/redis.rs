@@ -2,7 +2,7 @@
 
 use super::wire::{self, Reply};
 use crate::support;
-use crate::support::record::WORDS;
+use crate::support::record::words;
 use onceward::model::order::State;
 use onceward::store::names::Names;
 use onceward::store::script;
@@ -76,7 +76,7 @@ impl Redis {
         let scripts = HashMap::new();
         let (_server, _folder) = (server, folder);
         let mut redis = Redis { stream, scripts, snapshot: String::new(), _server, _folder };
-        let fields = format!("local function fields() {WORDS}\nend");
+        let fields = format!("local function fields() {}\nend", words());
         let snapshot = format!("#!lua flags=no-writes\n{fields}\n{SNAPSHOT}");
         redis.snapshot = redis.load(&snapshot);
         for patch in patches {

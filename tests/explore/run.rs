@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         let lost = event == Event::LoseReply;
         let answer = match event {
             Event::LoseReply | Event::HoldUp if self.play.believes && what == "claim" => {
-                Some(wire::command(&["granted", "1", "1", "none"]))
+                Some(wire::command(&["granted", "1", "1", "none", "0"]))
             }
             Event::LoseReply => None,
             _ => answer,

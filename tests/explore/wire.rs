@@ -50,6 +50,10 @@ fn number(read: &[u8], at: &mut usize, mark: u8) -> Option<usize> {
 pub fn read_reply(stream: &mut impl BufRead) -> Reply {
     let mut reply = Reply { raw: Vec::new(), words: Vec::new() };
     read_value(stream, &mut reply);
+    // A script's reply may be a text of words.
+    if reply.raw.starts_with(b"$") {
+        reply.words = reply.words[0].split(' ').map(str::to_owned).collect();
+    }
     reply
 }
 

@@ -22,6 +22,7 @@ use onceward::store::orders::{
 use onceward::store::queue::{Dequeue, Enqueue, EnqueueAsk, Entry};
 use onceward::store::record::Record;
 use onceward::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
+use onceward::store::text;
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
 use prometheus_client::registry::Registry;
 use std::collections::HashMap;
@@ -61,7 +62,12 @@ pub struct Bench {
     pub order: Order,
     ids: AttemptIds,
     named: Mutex<HashMap<String, AttemptId>>,
+    /// What claims left, by attempt.
+    begun: Begun,
 }
+
+/// What claims left, by attempt.
+type Begun = Arc<Mutex<HashMap<AttemptId, Arc<text::Begun>>>>;
 
 impl Bench {
     pub fn new() -> Bench {
@@ -87,6 +93,7 @@ impl Bench {
             order: order("2024-0001"),
             ids: AttemptIds::new().unwrap(),
             named: Mutex::default(),
+            begun: Begun::default(),
         }
     }
 
@@ -117,6 +124,7 @@ impl Bench {
             ask: Some(ASK),
             token: None,
             trace: None,
+            begun: self.begun.clone(),
         }
     }
 
@@ -151,6 +159,7 @@ impl Bench {
         to: State,
         kept: &Kept,
     ) -> Result<Settle, StoreError> {
+        let begun = self.begun(who);
         let settlement = Settlement {
             order: &self.order,
             attempt: &self.attempt(who),
@@ -159,8 +168,19 @@ impl Bench {
             keep: FINAL,
             kept,
             why: "upstream said so",
+            begun: begun.as_deref(),
         };
         self.store.settle(&settlement).await
+    }
+
+    /// What an attempt's claim left, where that is known.
+    pub fn begun(&self, who: &str) -> Option<Arc<text::Begun>> {
+        self.begun.lock().unwrap().get(&self.attempt(who)).cloned()
+    }
+
+    /// From now on nobody knows what claims left.
+    pub fn forget_begun(&self) {
+        self.begun.lock().unwrap().clear();
     }
 
     pub async fn abandon(&self, who: &str) -> Abandon {
@@ -469,6 +489,7 @@ pub struct Ask<'a> {
     ask: Option<Duration>,
     token: Option<SpentToken>,
     trace: Option<TraceContext>,
+    begun: Begun,
 }
 
 impl<'a> Ask<'a> {
@@ -546,8 +567,15 @@ impl<'a> Ask<'a> {
             ask: self.ask,
             token: self.token.as_ref(),
             trace: self.trace,
+            left: true,
         };
-        self.store.claim(&ask).await
+        let mut claim = self.store.claim(&ask).await?;
+        if let Claim::Granted { begun, .. } = &mut claim
+            && let Some(begun) = begun.take()
+        {
+            self.begun.lock().unwrap().insert(self.attempt.clone(), begun);
+        }
+        Ok(claim)
     }
 }
 
@@ -625,7 +653,7 @@ pub fn answer(status: u16, body: &[u8]) -> Kept {
 
 /// A claim that was granted.
 pub fn granted(fence: u64, from: State) -> Claim {
-    Claim::Granted { fence, attempts: fence, from }
+    Claim::Granted { fence, attempts: fence, from, begun: None }
 }
 
 /// The state a claim found, and what is stored.

@@ -11,12 +11,32 @@ use onceward::store::callbacks::Arrival;
 use onceward::store::orders::{Claim, Lapse, Settle};
 use std::time::Duration;
 
-/// How much longer a record of format 1 is kept here.
+/// How much longer a record of an earlier format is kept here.
 const LEFT: Duration = Duration::from_secs(5000);
 
+/// The formats there were.
+const EARLIER: [u8; 2] = [1, 2];
+
+/// Turns a hash of a word a field into one of three parts. KEYS record.
+const IN_THREE_PARTS: &str = "
+local asked, stands, all = {}, {}, redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do stands[all[i]] = all[i + 1] end
+for word in string.gmatch('route key scope fingerprint caller ask move', '%a+') do
+  asked[word], stands[word] = stands[word], nil
+end
+local s = stands
+local answered = {no = 'no', large = 'large ' .. (s.status or ''), yes = 'yes ' .. (s.status or '')
+  .. ' ' .. #(s.headers or '') .. '\n' .. (s.headers or '') .. (s.body or '')}
+answered = answered[s.stored]
+s.stored, s.status, s.headers, s.body, s.v = nil, nil, nil, nil, '2'
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'stands', cmsgpack.pack(stands), 'asked', cmsgpack.pack(asked))
+if answered then redis.call('HSET', KEYS[1], 'answered', answered) end";
+
 impl Bench {
-    /// As release 0.1.0 left the first attempt of an order, in format 1: a word a field.
-    fn of_format_1(&self, state: State, more: &[&str]) {
+    /// As the sidecar left the first attempt of an order that wrote this format: 1, a word a field;
+    /// or 2, three parts.
+    fn of_format(&self, format: u8, state: State, more: &[&str]) {
         let (name, attempt) = (self.record(), self.attempt("A"));
         let words = [
             &["HSET", &name, "v", "1", "state", state.word(), "fence", "1"][..],
@@ -27,17 +47,16 @@ impl Bench {
             more,
         ];
         self.redis.command(&words.concat());
+        if format == 2 {
+            self.redis.command(&["EVAL", IN_THREE_PARTS, "1", &name]);
+        }
         let keep = LEFT.as_millis().to_string();
         self.redis.command(&["PEXPIRE", &self.record(), &keep]);
     }
 
     /// It reads as it did, and is written in today's format.
     async fn assert_of_today(&self, state: State, kept: &Kept) {
-        let names = self.redis.command(&["HKEYS", &self.record()]);
-        assert!(
-            names.lines().all(|name| ["stands", "asked", "answered"].contains(&name)),
-            "{names}"
-        );
+        assert_eq!(self.redis.record_word(&self.record(), "v"), "3");
         let record = self.look().await;
         assert_eq!((record.state, &record.kept), (state, kept));
         assert_eq!((&*record.route, &*record.key, &*record.scope), ("pay", "2024-0001", "tenant"));
@@ -60,17 +79,19 @@ const RESPONSE: [&str; 10] = [
 ];
 
 #[tokio::test]
-async fn a_final_record_of_format_1_is_replayed_as_it_is() {
-    for (more, kept) in [
+async fn a_final_record_of_an_earlier_format_is_replayed_as_it_is() {
+    let answers = [
         (&RESPONSE[..], answer(200, b"paid")),
         (
             &["stored", "large", "status", "200", "headers", "", "body", ""],
             Kept::TooLarge(200.try_into().unwrap()),
         ),
         (&["stored", "no", "status", "", "headers", "", "body", ""], Kept::Nothing),
-    ] {
+    ];
+    for (format, (more, kept)) in EARLIER.into_iter().flat_map(|f| answers.clone().map(|a| (f, a)))
+    {
         let bench = Bench::new();
-        bench.of_format_1(Succeeded, more);
+        bench.of_format(format, Succeeded, more);
         assert_eq!(found(bench.claim("B").await), (Succeeded, kept.clone()));
         let other = bench.ask("B").payload("other");
         assert_eq!(other.claim().await, Claim::Mismatch(Succeeded));
@@ -81,38 +102,57 @@ async fn a_final_record_of_format_1_is_replayed_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_began_in_format_1_is_settled() {
-    let bench = Bench::new();
-    bench.of_format_1(InFlight, &[]);
-    let owner = format!("{}:1", bench.attempt("A").as_str());
-    bench.redis.command(&["SET", &bench.lease(), &owner, "PX", "30000"]);
-    // A duplicate's wish to be told is the first write; nothing else changes.
-    assert_eq!(found(bench.claim("B").await), (InFlight, Kept::Nothing));
-    bench.assert_of_today(InFlight, &Kept::Nothing).await;
-    bench.assert_kept(&bench.record(), LEFT);
-    assert_eq!(bench.settle_with("A", 1, Succeeded, &answer(200, b"paid")).await, Settle::Settled);
-    bench.assert_of_today(Succeeded, &answer(200, b"paid")).await;
-    bench.assert_kept(&bench.record(), FINAL);
+async fn an_attempt_that_began_in_an_earlier_format_is_settled() {
+    for format in EARLIER {
+        let bench = Bench::new();
+        bench.of_format(format, InFlight, &[]);
+        let owner = format!("{}:1", bench.attempt("A").as_str());
+        bench.redis.command(&["SET", &bench.lease(), &owner, "PX", "30000"]);
+        // A duplicate's wish to be told is the first write; nothing else changes.
+        assert_eq!(found(bench.claim("B").await), (InFlight, Kept::Nothing));
+        bench.assert_of_today(InFlight, &Kept::Nothing).await;
+        bench.assert_kept(&bench.record(), LEFT);
+        let paid = answer(200, b"paid");
+        assert_eq!(bench.settle_with("A", 1, Succeeded, &paid).await, Settle::Settled);
+        bench.assert_of_today(Succeeded, &paid).await;
+        bench.assert_kept(&bench.record(), FINAL);
+    }
 }
 
 #[tokio::test]
-async fn an_order_of_format_1_whose_holder_died_is_unknown_and_is_not_run_again() {
-    let bench = Bench::new();
-    bench.of_format_1(InFlight, &[]);
-    assert_eq!(bench.claim("B").await, Claim::Lapsed { fence: 1 });
-    assert_eq!(bench.lapse(Some(1)).await, Lapse::Lapsed(1));
-    bench.assert_of_today(Unknown, &Kept::Nothing).await;
-    assert_eq!(bench.indexed(&bench.due()), [&*bench.order.id]);
-    assert_eq!(found(bench.claim("B").await), (Unknown, Kept::Nothing));
+async fn an_attempt_that_began_in_an_earlier_format_is_settled_at_once() {
+    for format in EARLIER {
+        let bench = Bench::new();
+        bench.of_format(format, InFlight, &[]);
+        let paid = answer(200, b"paid");
+        assert_eq!(bench.settle_with("A", 1, Succeeded, &paid).await, Settle::Settled);
+        bench.assert_of_today(Succeeded, &paid).await;
+        bench.assert_kept(&bench.record(), FINAL);
+    }
 }
 
 #[tokio::test]
-async fn an_order_of_format_1_that_may_run_again_does_under_a_higher_fence() {
-    let bench = Bench::new();
-    bench.of_format_1(State::None, &["void", bench.attempt("A").as_str()]);
-    assert_eq!(bench.claim("A").await, Claim::Voided);
-    assert_eq!(bench.claim("B").await, granted(2, None));
-    bench.assert_kept(&bench.record(), KEEP);
+async fn an_order_of_an_earlier_format_whose_holder_died_is_unknown_and_is_not_run_again() {
+    for format in EARLIER {
+        let bench = Bench::new();
+        bench.of_format(format, InFlight, &[]);
+        assert_eq!(bench.claim("B").await, Claim::Lapsed { fence: 1 });
+        assert_eq!(bench.lapse(Some(1)).await, Lapse::Lapsed(1));
+        bench.assert_of_today(Unknown, &Kept::Nothing).await;
+        assert_eq!(bench.indexed(&bench.due()), [&*bench.order.id]);
+        assert_eq!(found(bench.claim("B").await), (Unknown, Kept::Nothing));
+    }
+}
+
+#[tokio::test]
+async fn an_order_of_an_earlier_format_that_may_run_again_does_under_a_higher_fence() {
+    for format in EARLIER {
+        let bench = Bench::new();
+        bench.of_format(format, State::None, &["void", bench.attempt("A").as_str()]);
+        assert_eq!(bench.claim("A").await, Claim::Voided);
+        assert_eq!(bench.claim("B").await, granted(2, None));
+        bench.assert_kept(&bench.record(), KEEP);
+    }
 }
 
 #[tokio::test]
@@ -120,7 +160,7 @@ async fn a_record_of_a_later_release_is_not_guessed_at_and_not_touched() {
     let bench = Bench::new();
     bench.claim("A").await;
     bench.settle("A", 1, Succeeded).await;
-    bench.redis.change_record(&bench.record(), &["v", "3"]);
+    bench.redis.change_record(&bench.record(), &["v", "4"]);
     let writes = bench.writes();
     let refused = bench.ask("B").try_claim().await.unwrap_err();
     assert!(matches!(&refused, StoreError::Declined(word) if word == "FORMAT"), "{refused}");

@@ -97,12 +97,17 @@ pub fn replies(source: &str) -> Vec<(String, usize)> {
     let written = ["return {", "local reply = {"]
         .iter()
         .flat_map(|start| code.split(start).skip(1).map(table).collect::<Vec<_>>());
-    written
-        .map(|values| {
-            let word = values[0].trim().trim_matches('\'').to_owned();
-            (word, values.len() - 1)
-        })
-        .collect()
+    let listed = written.map(|values| {
+        let word = values[0].trim().trim_matches('\'').to_owned();
+        (word, values.len() - 1)
+    });
+    // A reply of words alone may be one text, which may end with one that is known later.
+    let texts = code.split("return '").skip(1).map(|rest| {
+        let (text, rest) = rest.split_once('\'').unwrap_or_default();
+        let words = words(text);
+        (words[0].clone(), words.len() - 1 + usize::from(rest.starts_with(" .. ")))
+    });
+    listed.chain(texts).collect()
 }
 
 /// The values of a table whose opening brace has been read.

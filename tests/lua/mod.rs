@@ -26,3 +26,4 @@ mod survey;
 mod token;
 pub mod tour;
 mod trace;
+mod ways;

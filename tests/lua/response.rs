@@ -66,7 +66,7 @@ async fn a_sealed_body_is_not_in_clear_in_redis() {
         bench.claim("A").await;
         let card = answer(200, b"card 4000 0000 0000 0002");
         bench.settle_with("A", 1, Succeeded, &card).await;
-        let record = bench.redis.command(&["HGETALL", &bench.record()]);
+        let record = bench.redis.command(&["GET", &bench.record()]);
         assert_eq!(record.contains("card 4000"), in_clear);
     }
 }
@@ -119,6 +119,7 @@ async fn a_response_too_large_to_store_leaves_its_status() {
     let bench = Bench::new();
     bench.claim("A").await;
     let large = Kept::TooLarge(201.try_into().unwrap());
+    let begun = bench.begun("A");
     let settlement = Settlement {
         order: &bench.order,
         attempt: &bench.attempt("A"),
@@ -127,6 +128,7 @@ async fn a_response_too_large_to_store_leaves_its_status() {
         keep: super::bench::FINAL,
         kept: &large,
         why: "large",
+        begun: begun.as_deref(),
     };
     bench.store.settle(&settlement).await.unwrap();
     assert_eq!(replayed(bench.ask("B")).await, large);

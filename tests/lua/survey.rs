@@ -58,7 +58,7 @@ async fn the_oldest_unknown_order_has_an_age() {
     let age = seen.oldest_unknown.unwrap();
     assert!(age >= Duration::from_secs(60) && age < Duration::from_secs(80));
     // Settling it again as unknown makes it no younger.
-    bench.redis.command(&["HDEL", &bench.record(), "settled"]);
+    bench.redis.change_record(&bench.record(), &["settled", ""]);
     bench.settle("A", 1, Unknown).await;
     assert!(survey(&bench).await.oldest_unknown.unwrap() >= Duration::from_secs(60));
 }
@@ -103,6 +103,7 @@ async fn orders_are_listed_by_state_and_abandoned_ones_not_at_all() {
             keep: KEEP,
             kept: &onceward::model::response::Kept::Nothing,
             why: "listed",
+            begun: Option::None,
         };
         bench.store.settle(&settled).await.unwrap();
     }

@@ -1,14 +1,15 @@
 //! Provokes every reply of every script, one by one.
 
-use super::bench::{Bench, CALLER, KEEP, answer, found, order, spent};
+use super::bench::{BY, Bench, CALLER, KEEP, PAYLOAD, answer, found, order, spent};
 use onceward::model::order::State::{Failed, Queued, Succeeded, Unknown};
 use onceward::model::token::Token;
 use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
 use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
-use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle};
+use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle, Settlement};
 use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry, PutBack};
 use onceward::store::resolve::{Adopt, Release, Resolve, Word};
+use onceward::store::script;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -91,7 +92,51 @@ async fn looks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
         let recall = bench.store.recall(bench.order.partition, KEEP).await.unwrap();
         seen.push(("recall", if recall.forgot { "forgot" } else { "remembers" }));
     }
+    seen.push(("claim", raw_duplicate(bench).await));
     seen
+}
+
+/// How a duplicate of an order that has ended is answered over the wire: its typed answer does not
+/// tell.
+async fn raw_duplicate(bench: &Bench) -> &'static str {
+    let order = order("ended");
+    let of_order = |who| bench.ask(who).order(order.clone());
+    of_order("A").claim().await;
+    let paid = answer(200, b"paid");
+    let settlement = Settlement {
+        order: &order,
+        attempt: &bench.attempt("A"),
+        fence: 1,
+        to: Succeeded,
+        keep: KEEP,
+        kept: &paid,
+        why: "upstream said so",
+        begun: None,
+    };
+    assert_eq!(bench.store.settle(&settlement).await.unwrap(), Settle::Settled);
+    let names = bench.store.names();
+    let (record, lease, id) = (names.record(&order), names.lease(&order), &*order.id);
+    let mut claim = script::CLAIM.by_hash(&[&record, &lease, &record, &record, &record]);
+    claim.arg(&[
+        id,
+        "another attempt",
+        "1000",
+        "2000",
+        PAYLOAD,
+        CALLER,
+        "none",
+        "",
+        "0",
+        BY,
+        "",
+        "asked 0\n",
+    ]);
+    let client = redis::Client::open(bench.redis.url()).unwrap();
+    let reply: redis::Value = claim.query(&mut client.get_connection().unwrap()).unwrap();
+    match script::word(&reply) {
+        Some(b"done") => "done",
+        word => panic!("{word:?}"),
+    }
 }
 
 async fn callbacks(bench: &Bench) -> Vec<(&'static str, &'static str)> {

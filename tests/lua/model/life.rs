@@ -10,6 +10,8 @@ pub const MOVES: [(&[&str], &str); 2] = [(&["open"], "paid"), (&["open", "paid"]
 pub struct Life {
     pub state: &'static str,
     pub mover: Option<usize>,
+    /// There is none: the order has no part in any.
+    pub none: bool,
 }
 
 /// What keeps an order from its move.
@@ -20,7 +22,7 @@ pub enum Bar {
 
 impl Default for Life {
     fn default() -> Life {
-        Life { state: "open", mover: None }
+        Life { state: "open", mover: None, none: false }
     }
 }
 
@@ -32,6 +34,7 @@ impl Life {
     /// One move at a time, and only from where it starts.
     pub fn bars(&self, order: usize) -> Option<Bar> {
         match self.mover {
+            _ if self.none => None,
             Some(mover) if mover != order => Some(Bar::Moving),
             _ if !self.may_begin(order) => Some(Bar::Illegal),
             _ => None,
@@ -40,14 +43,17 @@ impl Life {
 
     /// It is that order's to move.
     pub fn begin(&mut self, order: usize) {
-        self.mover = Some(order);
+        self.mover = Some(order).filter(|_| !self.none);
     }
 
     /// That order is in another state from now on; the state in which its success came too late.
     pub fn hear(&mut self, order: usize, to: State) -> Option<&'static str> {
+        if self.none {
+            return None;
+        }
         let its = self.mover == Some(order) || (self.mover.is_none() && self.may_begin(order));
         match to {
-            State::Succeeded if its => *self = Life { state: MOVES[order].1, mover: None },
+            State::Succeeded if its => *self = Life { state: MOVES[order].1, ..Life::default() },
             State::Succeeded => return Some(self.state),
             State::None | State::Failed | State::Cancelled if self.mover == Some(order) => {
                 self.mover = None;

@@ -201,7 +201,7 @@ impl Model {
 
     fn granted(&self) -> Claim {
         let from = self.left.unwrap_or(State::None);
-        Claim::Granted { fence: self.fence, attempts: self.attempts, from }
+        Claim::Granted { fence: self.fence, attempts: self.attempts, from, begun: None }
     }
 
     fn renew(&mut self, who: &'static str, fence: u64) -> Renewal {

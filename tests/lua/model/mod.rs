@@ -10,7 +10,7 @@ mod machine;
 
 use super::bench::{self, order, step};
 use crate::support::PATIENCE;
-use crate::support::record::WORDS;
+use crate::support::record::words;
 use crate::support::redis::Redis;
 use event::{ATTEMPTS, Call, Dice, Reply, Speaker, TURNS, draw};
 use life::{Life, MOVES};
@@ -23,6 +23,7 @@ use onceward::store::cancel::CancelAsk;
 use onceward::store::orders::{Claim, ClaimAsk, Lapse, Settlement};
 use onceward::store::record::Record;
 use onceward::store::resolve::{Adopt, AdoptAsk, Resolution, Resolve, Word};
+use onceward::store::text::Begun;
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use std::cell::{Cell, RefCell};
@@ -155,6 +156,8 @@ struct Run<'a> {
     /// The one whose turn it is.
     order: Order,
     names: Vec<(&'static str, AttemptId)>,
+    /// What claims left, by order and attempt: with it a settle may go a shorter way.
+    begun: HashMap<(usize, &'static str), Arc<Begun>>,
     calls: Vec<(usize, Call)>,
 }
 
@@ -181,7 +184,7 @@ impl<'a> Run<'a> {
         let [pays, closes] = MOVES.map(|(from, to)| step(from, to));
         let orders = [pay.moving(&pays), close.moving(&closes)];
         let order = orders[0].clone();
-        Run { store, redis, orders, order, names, calls: Vec::new() }
+        Run { store, redis, orders, order, names, begun: HashMap::new(), calls: Vec::new() }
     }
 
     async fn go(mut self, seed: u64, tally: &Tally) {
@@ -191,6 +194,10 @@ impl<'a> Run<'a> {
         let mut before = [Seen::default(), Seen::default()];
         // Alone, an order meets its own duplicates more often.
         let among = 1 + dice.below(2);
+        if among == 1 && dice.below(2) == 0 {
+            self.orders[0].part = None;
+            life.none = true;
+        }
         for _ in 0..among * (6 + dice.below(9)) {
             let number = usize::try_from(dice.below(among)).unwrap();
             self.order = self.orders[number].clone();
@@ -233,6 +240,7 @@ impl<'a> Run<'a> {
     /// Asks the script; an answer's times are left out, but for whether a lease holds.
     async fn make(&mut self, call: &Call) -> Reply {
         let (store, order) = (self.store, self.order.clone());
+        let number = usize::from(order.id != self.orders[0].id);
         match call {
             Call::Claim { who, retry, fingerprints, callers, askable } => {
                 let from = [State::None, State::Unknown];
@@ -247,8 +255,14 @@ impl<'a> Run<'a> {
                     ask: askable.then_some(LONG),
                     token: None,
                     trace: None,
+                    left: true,
                 };
                 let mut claim = store.claim(&ask).await.unwrap();
+                if let Claim::Granted { begun, .. } = &mut claim
+                    && let Some(begun) = begun.take()
+                {
+                    self.begun.insert((number, who), begun);
+                }
                 if let Claim::Found(found) = &mut claim
                     && !found.left.is_zero()
                 {
@@ -261,6 +275,7 @@ impl<'a> Run<'a> {
                 Reply::Renewal(renewed.await.unwrap())
             }
             Call::Settle { who, fence, to, kept } => {
+                let begun = self.begun.get(&(number, *who)).cloned();
                 let settlement = Settlement {
                     order: &order,
                     attempt: self.name(who),
@@ -269,6 +284,7 @@ impl<'a> Run<'a> {
                     keep: LONG,
                     kept,
                     why: "told",
+                    begun: begun.as_deref().filter(|_| !self.calls.len().is_multiple_of(4)),
                 };
                 Reply::Settle(store.settle(&settlement).await.unwrap())
             }
@@ -363,12 +379,13 @@ impl<'a> Run<'a> {
     async fn see(&mut self) -> Seen {
         let (names, order) = (self.store.names(), &self.order);
         let mut pipe = redis::pipe();
-        pipe.cmd("EVAL").arg(WORDS).arg(1).arg(names.record(order));
+        pipe.cmd("EVAL").arg(words()).arg(1).arg(names.record(order));
         pipe.cmd("GET").arg(names.lease(order));
         pipe.cmd("ZSCORE").arg(names.due(order.partition)).arg(&*order.id);
         pipe.cmd("ZSCORE").arg(names.unknown(order.partition)).arg(&*order.id);
         pipe.cmd("ZSCORE").arg(names.cancelling(order.partition)).arg(&*order.id);
-        let lifecycle = names.lifecycle(order).unwrap();
+        // A name that nothing has, where there is none.
+        let lifecycle = names.lifecycle(order).unwrap_or_else(|| names.request(order));
         pipe.cmd("HMGET").arg(lifecycle).arg(&["state", "mover", "until"]);
         type Life = (Option<String>, Option<String>, Option<f64>);
         type Fields = HashMap<String, String>;
@@ -449,7 +466,8 @@ impl<'a> Run<'a> {
         let mut pipe = redis::pipe();
         for order in &self.orders {
             pipe.cmd("DEL").arg(names.record(order)).arg(names.lease(order));
-            pipe.cmd("DEL").arg(names.lifecycle(order));
+            let lifecycle = names.lifecycle(order).unwrap_or_else(|| names.request(order));
+            pipe.cmd("DEL").arg(lifecycle);
             let partition = order.partition;
             for index in
                 [names.due(partition), names.unknown(partition), names.cancelling(partition)]

@@ -1,0 +1,159 @@
+//! A claim and a settle have a short way that nearly all of them go, and a long one for everything
+//! else. Both say and leave the same.
+
+use super::bench::{Bench, CALLER, FINAL, PAYLOAD, answer, found, granted, spent};
+use onceward::model::order::State::{Cancelled, Failed, InFlight, None, Succeeded, Unknown};
+use onceward::model::response::Kept;
+use onceward::model::token::Token;
+use onceward::store::orders::{Claim, Settle};
+
+/// Two digests of one request: nobody takes the short way with them.
+const BOTH: &str = "payload,older";
+
+/// The record as it lies in Redis, without its times.
+fn raw(bench: &Bench) -> String {
+    let raw = bench.redis.command(&["GET", &bench.record()]);
+    let is_time = |word: &str| word.len() == 13 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = raw.split_inclusive([' ', '\n']).map(|word| match is_time(word.trim_end()) {
+        true => "time ",
+        false => word,
+    });
+    words.collect()
+}
+
+#[tokio::test]
+async fn a_claim_of_a_new_order_leaves_the_same_whichever_way_it_goes() {
+    let bench = Bench::new();
+    let mut left = Vec::new();
+    for payload in [PAYLOAD, BOTH] {
+        assert_eq!(bench.ask("A").payload(payload).claim().await, granted(1, None));
+        let due = bench.indexed(&bench.due());
+        let lease = bench.redis.command(&["GET", &bench.lease()]);
+        bench.assert_kept(&bench.lease(), super::bench::LEASE);
+        bench.assert_kept(&bench.record(), super::bench::KEEP);
+        left.push((raw(&bench), due, lease));
+        bench.redis.command(&["FLUSHDB"]);
+    }
+    assert_eq!(left[0], left[1]);
+}
+
+#[tokio::test]
+async fn a_settle_leaves_the_same_whichever_way_it_goes() {
+    let bench = Bench::new();
+    let kept = [answer(200, b"paid"), answer(402, b""), Kept::TooLarge(200.try_into().unwrap())];
+    for (to, kept) in [Succeeded, Failed].into_iter().flat_map(|to| kept.clone().map(|k| (to, k))) {
+        let mut left = Vec::new();
+        for is_known in [true, false] {
+            bench.claim("A").await;
+            assert!(bench.begun("A").is_some());
+            if !is_known {
+                bench.forget_begun();
+            }
+            assert_eq!(bench.settle_with("A", 1, to, &kept).await, Settle::Settled);
+            bench.assert_kept(&bench.record(), FINAL);
+            assert!(!bench.has(&bench.lease()) && bench.indexed(&bench.due()).is_empty());
+            left.push(raw(&bench));
+            assert_eq!(found(bench.claim("B").await), (to, kept.clone()));
+            bench.redis.command(&["FLUSHDB"]);
+        }
+        assert_eq!(left[0], left[1]);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_brought_a_token_is_settled_the_short_way_too() {
+    let bench = Bench::new();
+    let mut left = Vec::new();
+    for is_known in [true, false] {
+        let token = bench.token().await;
+        bench.ask("A").token(spent(&token, 0)).claim().await;
+        if !is_known {
+            bench.forget_begun();
+        }
+        bench.settle("A", 1, Succeeded).await;
+        left.push(raw(&bench).replace(token.hash(), "token"));
+        bench.redis.command(&["FLUSHDB"]);
+    }
+    assert_eq!(left[0], left[1]);
+}
+
+/// What came to be known of an order since its claim is not written over.
+#[tokio::test]
+async fn what_happened_meanwhile_sends_a_settle_the_long_way() {
+    // Somebody waits, and is told.
+    let bench = Bench::new();
+    bench.claim("A").await;
+    assert_eq!(found(bench.claim("B").await).0, InFlight);
+    assert_eq!(bench.field("waited"), "1");
+    bench.settle("A", 1, Succeeded).await;
+    assert_eq!((bench.field("waited"), bench.field("state")), ("".into(), "succeeded".into()));
+
+    // Its lease was lost, it became unknown, and its outcome is told all the same.
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.redis.command(&["DEL", &bench.lease()]);
+    bench.lapse(Some(1)).await;
+    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Settled);
+    assert_eq!(bench.look().await.history.len(), 3);
+    assert!(bench.indexed(&bench.unknown()).is_empty());
+
+    // It is being cancelled.
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.cancel(Some(CALLER), true).await;
+    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Kept);
+
+    // Another attempt has taken its place.
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.abandon("A").await;
+    bench.claim("B").await;
+    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Fenced(2));
+
+    // A tombstone, or another end, stands.
+    for state in [Cancelled, Failed] {
+        let bench = Bench::new();
+        bench.claim("A").await;
+        bench.redis.change_record(&bench.record(), &["state", state.word()]);
+        assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Refused(state));
+    }
+
+    // There is no record any more.
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.lose_record();
+    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Gone);
+}
+
+/// What a duplicate is answered from as it is, it is only if that is all there is to say.
+#[tokio::test]
+async fn a_duplicate_that_must_be_looked_at_closely_goes_the_long_way() {
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.settle("A", 1, Succeeded).await;
+    // Another request, and an old copy of the claim itself.
+    let other = bench.ask("B").payload("other").claim().await;
+    assert_eq!(other, Claim::Mismatch(Succeeded));
+    assert_eq!(found(bench.claim("A").await), (Succeeded, answer(200, b"paid")));
+    // One that was taken back before it came.
+    bench.abandon("C").await;
+    assert_eq!(bench.claim("C").await, Claim::Voided);
+    assert_eq!(found(bench.claim("D").await), (Succeeded, answer(200, b"paid")));
+    // A token that is not the order's.
+    let wrong = spent(&Token::draw(Option::None).unwrap(), 0);
+    assert_eq!(bench.ask("E").token(wrong).claim().await, Claim::TokenInvalid);
+    // A longer digest, a shorter one.
+    for payload in ["payload2", "payloa"] {
+        let claim = bench.ask("F").payload(payload).claim().await;
+        assert_eq!(claim, Claim::Mismatch(Succeeded));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_leaves_it_open_is_no_last_word() {
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.settle_with("A", 1, Unknown, &answer(500, b"oops")).await;
+    assert_eq!(bench.field("answer"), "kept");
+    assert_eq!(found(bench.claim("B").await), (Unknown, answer(500, b"oops")));
+}
