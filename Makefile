@@ -75,7 +75,8 @@ teeth: setup ## plant one mistake after the other, see each found, bring README.
 	@scripts/teeth
 
 # BENCH=--quick is done in four minutes, BENCH=--write brings README.md and docs/ up to date,
-# BENCH=--cluster compares a Cluster of three primaries with one Redis.
+# BENCH=--cluster compares a Cluster of three primaries with one Redis, "BENCH=--cluster --write" puts
+# that into README.md.
 bench: setup ## measure it side by side with nginx and nginx + Lua: about eight minutes
 	@scripts/setup-bench
 	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)

@@ -8,8 +8,10 @@ use crate::contender::{Contender, Kind, Place};
 use crate::figures::Spread;
 use crate::load::load;
 use crate::redis::Redis;
+use crate::table;
 use crate::upstream::Upstream;
 use crate::{BenchError, Length, free_port, until};
+use std::path::Path;
 
 /// All slots of a Cluster, in three parts.
 const SLOTS: [(u32, u32); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
@@ -24,8 +26,8 @@ struct Turn {
     shares: Vec<f64>,
 }
 
-/// Measures both, over and over, and prints what came of it.
-pub(crate) fn cluster(length: Length) -> Result<(), BenchError> {
+/// Measures both, over and over, and prints what came of it; `write` puts it into the README.
+pub(crate) fn cluster(length: Length, write: bool) -> Result<(), BenchError> {
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start()?;
     let mut alone = vec![Redis::start(folder.path())?];
@@ -39,9 +41,22 @@ pub(crate) fn cluster(length: Length) -> Result<(), BenchError> {
             turns.push(turn(kind, servers, &upstream, folder.path(), length.seconds)?);
         }
     }
-    println!("| Redis | its CPU, all primaries | sidecar's CPU | commands by primary |");
-    println!("|---|---|---|---|");
-    for (name, turns) in [("standalone", &one), ("Cluster, 3 primaries", &many)] {
+    let table = markdown(&one, &many);
+    println!("{table}");
+    if !write {
+        return Ok(());
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    table::put(&page, "bench BENCH=--cluster", &table)
+}
+
+/// What a payment costs either of them, and so how many a second a primary's core carries.
+fn markdown(one: &[Turn], many: &[Turn]) -> String {
+    let mut table = String::from(
+        "| Redis | its CPU, all primaries | so a primary's core carries | sidecar's CPU | commands by \
+         primary |\n|---|---|---|---|---|\n",
+    );
+    for (name, turns) in [("standalone", one), ("Cluster, 3 primaries", many)] {
         let spread = |figure: fn(&Turn) -> f64| {
             let spread = Spread::of(turns.iter().map(figure).collect());
             spread.map_or(String::new(), |Spread { median, least, most }| {
@@ -52,9 +67,14 @@ pub(crate) fn cluster(length: Length) -> Result<(), BenchError> {
         let shares: Vec<_> =
             shares.into_iter().flatten().map(|share| format!("{:.0} %", share * 100.0)).collect();
         let (redis, sidecar) = (spread(|turn| turn.redis), spread(|turn| turn.sidecar));
-        println!("| {name} | {redis} | {sidecar} | {} |", shares.join(", "));
+        let carried = Spread::of(turns.iter().map(|turn| 1e6 / turn.redis).collect());
+        let carried = carried.map_or(0.0, |spread| spread.median);
+        table += &format!(
+            "| {name} | {redis} | {carried:.0} payments/s | {sidecar} | {} |\n",
+            shares.join(", ")
+        );
     }
-    Ok(())
+    table
 }
 
 fn turn(

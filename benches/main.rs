@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     } else if has("--bytes") {
         bytes::bytes(has("--write"))
     } else if has("--cluster") {
-        cluster::cluster(length)
+        cluster::cluster(length, has("--write"))
     } else {
         bench(length, only).and_then(|figures| report(&figures, has("--write")))
     };

@@ -279,7 +279,8 @@ impl Store {
         let answer = parts::answered(kept, order, &self.config.secrets);
         let is_plain = to.is_final() && order.part.is_none();
         let begun = begun.filter(|begun| is_plain && begun.is_of(attempt, *fence));
-        let ended = begun.map(|begun| begun.ended(*to, &self.config.by, why));
+        let told = (*to, &*self.config.by, *why);
+        let ended = begun.map(|begun| begun.ended(attempt, told, answer.len()));
         let mut ended = ended.unwrap_or_default();
         let answer_at = ended.len() + 1;
         ended.extend_from_slice(&answer);
@@ -294,7 +295,7 @@ impl Store {
                     .arg(to.word())
                     .arg(&from)
                     .arg(millis(*keep))
-                    .arg(begun.map_or("", |begun| &begun.line))
+                    .arg(begun.map_or(&b""[..], |begun| begun.line()))
                     .arg(&ended)
                     .arg(answer_at)
                     .arg(&channel)

@@ -137,7 +137,14 @@ scripts! {
 #[derive(Debug)]
 pub struct Reply {
     script: &'static str,
-    values: std::vec::IntoIter<Value>,
+    values: Values,
+}
+
+/// A list, or a text of words and how much of it was read.
+#[derive(Debug)]
+enum Values {
+    List(std::vec::IntoIter<Value>),
+    Text(Vec<u8>, usize),
 }
 
 /// The word a reply begins with.
@@ -157,14 +164,11 @@ impl Reply {
     /// When it does not begin with a word.
     pub fn open(script: &'static Script, value: Value) -> Result<(String, Reply), StoreError> {
         let values = match value {
-            Value::Array(values) => values,
-            Value::BulkString(text) => {
-                let words = text.split(|byte| *byte == b' ');
-                words.map(|word| Value::BulkString(word.to_vec())).collect()
-            }
+            Value::Array(values) => Values::List(values.into_iter()),
+            Value::BulkString(text) => Values::Text(text, 0),
             other => return Err(protocol(script.name, format!("{other:?}"))),
         };
-        let mut reply = Reply { script: script.name, values: values.into_iter() };
+        let mut reply = Reply { script: script.name, values };
         let word = reply.text()?;
         Ok((word, reply))
     }
@@ -174,7 +178,11 @@ impl Reply {
     /// # Errors
     /// When there is none.
     pub fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
-        match self.values.next() {
+        let values = match &mut self.values {
+            Values::List(values) => values,
+            Values::Text(..) => return Ok(self.next_word()?.as_bytes().to_vec()),
+        };
+        match values.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes),
             Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
             Some(Value::Int(number)) => Ok(number.to_string().into_bytes()),
@@ -196,13 +204,38 @@ impl Reply {
     /// # Errors
     /// When there is none or it is not one.
     pub fn number<N: std::str::FromStr>(&mut self) -> Result<N, StoreError> {
+        let script = self.script;
+        let wrong = |text: &str| protocol(script, format!("{text:?} for a number"));
+        if let Values::Text(..) = self.values {
+            let word = self.next_word()?;
+            return word.parse().map_err(|_| wrong(word));
+        }
         let text = self.text()?;
-        text.parse().map_err(|_| protocol(self.script, format!("{text:?} for a number")))
+        text.parse().map_err(|_| wrong(&text))
+    }
+
+    /// The next word of a text.
+    fn next_word(&mut self) -> Result<&str, StoreError> {
+        let Values::Text(text, read) = &mut self.values else {
+            return Err(protocol(self.script, "a list".into()));
+        };
+        let rest = text.get(*read..).filter(|rest| !rest.is_empty());
+        let rest = rest.ok_or_else(|| protocol(self.script, "too few words".into()))?;
+        let word = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+        *read += word.len() + 1;
+        std::str::from_utf8(word)
+            .map_err(|_| protocol(self.script, "bytes that are not text".into()))
     }
 
     /// What is left.
     pub fn remaining(&self) -> usize {
-        self.values.len()
+        match &self.values {
+            Values::List(values) => values.len(),
+            Values::Text(text, read) => {
+                let rest = text.get(*read..).filter(|rest| !rest.is_empty());
+                rest.map_or(0, |rest| 1 + rest.iter().filter(|byte| **byte == b' ').count())
+            }
+        }
     }
 
     /// The error for a word the header does not list.

@@ -13,21 +13,19 @@ use std::time::Instant;
 /// A record as a claim left it, if nothing else has come to be known of its order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begun {
-    attempt: AttemptId,
-    /// Its first line.
-    pub(super) line: String,
-    /// The rest of it.
-    rest: Vec<u8>,
+    /// All of it.
+    text: Vec<u8>,
+    /// Where its fingerprint ends, and where its first line does.
+    fingerprint: usize,
+    line: usize,
     /// When it was claimed, ms since 1970 by Redis' clock, and when this was heard here.
     at: u64,
     heard: Instant,
 }
 
-/// The fence of an order's first claim.
-const FIRST: u64 = 1;
-
-/// What a first line says of a first attempt under way, and of one that ended.
-const UNDER_WAY: &str = " in_flight open ";
+/// What a first line says of a first attempt under way, before its name and behind it.
+const UNDER_WAY: &[u8] = b" in_flight open 1 ";
+const SINCE: &[u8] = b" 1 none 0 ";
 
 impl Begun {
     /// The record that the first claim of an order leaves; `asked` is its part of what was asked.
@@ -37,32 +35,63 @@ impl Begun {
         token: &str,
         asked: &[u8],
     ) -> Begun {
-        let fingerprint = fingerprints.split(',').next().unwrap_or_default();
+        let now = at.to_string();
+        let fingerprint = fingerprints.split(',').next().unwrap_or_default().as_bytes();
         let token = if token.is_empty() { "-" } else { token };
-        let line =
-            format!("3 {fingerprint}{UNDER_WAY}{FIRST} {attempt} 1 none 0 {at} {token} {at}\n");
-        let mut rest = format!("{at} none in_flight {by} claimed\n").into_bytes();
-        rest.extend_from_slice(asked);
-        Begun { attempt: attempt.clone(), line, rest, at, heard: Instant::now() }
+        let mut text = Vec::with_capacity(fingerprint.len() + token.len() + asked.len() + 192);
+        let (attempt, now) = (attempt.as_str().as_bytes(), now.as_bytes());
+        let line = [b"3 ", fingerprint, UNDER_WAY, attempt, SINCE, now, b" ", token.as_bytes()];
+        put(&mut text, &line);
+        put(&mut text, &[b" ", now, b"\n"]);
+        let line = text.len();
+        put(&mut text, &[now, b" none in_flight ", by.as_bytes(), b" claimed\n", asked]);
+        Begun { text, fingerprint: 2 + fingerprint.len(), line, at, heard: Instant::now() }
     }
 
     /// Whether it is what this attempt's claim left, under this fence.
     pub(super) fn is_of(&self, attempt: &AttemptId, fence: u64) -> bool {
-        self.attempt == *attempt && fence == FIRST
+        let behind = self.text.get(self.fingerprint + UNDER_WAY.len()..).unwrap_or_default();
+        let behind = behind.strip_prefix(attempt.as_str().as_bytes());
+        fence == 1 && behind.is_some_and(|behind| behind.starts_with(SINCE))
     }
 
-    /// The record of the attempt's end, all but what was answered.
-    pub(super) fn ended(&self, to: State, by: &str, why: &str) -> Vec<u8> {
-        let now = self.at + u64::try_from(self.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (fingerprint, line) = self.line.split_once(UNDER_WAY).unwrap_or_default();
-        let (line, _) = line.rsplit_once(' ').unwrap_or_default();
-        let (attempt, to) = (&self.attempt, to.word());
-        let mut text = format!(
-            "{fingerprint} {to} done {line} {now} settled={attempt}\n{now} in_flight {to} {by} {why}\n"
-        )
-        .into_bytes();
-        text.extend_from_slice(&self.rest);
+    /// Its first line.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.text[..self.line]
+    }
+
+    /// The record of this attempt's end, with room for what was answered behind it.
+    pub(super) fn ended(
+        &self,
+        attempt: &AttemptId,
+        (to, by, why): (State, &str, &str),
+        room: usize,
+    ) -> Vec<u8> {
+        let passed = u64::try_from(self.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = self.at.saturating_add(passed).to_string();
+        let (line, rest) = self.text.split_at(self.line);
+        let (fingerprint, line) = line.split_at(self.fingerprint);
+        let updated = now.len() + " \n".len();
+        let line = &line[UNDER_WAY.len()..line.len().saturating_sub(updated)];
+        let (attempt, to, now) =
+            (attempt.as_str().as_bytes(), to.word().as_bytes(), now.as_bytes());
+        let mut text = Vec::with_capacity(self.text.len() + by.len() + why.len() + room + 128);
+        put(
+            &mut text,
+            &[fingerprint, b" ", to, b" done 1 ", line, b" ", now, b" settled=", attempt],
+        );
+        put(
+            &mut text,
+            &[b"\n", now, b" in_flight ", to, b" ", by.as_bytes(), b" ", why.as_bytes()],
+        );
+        put(&mut text, &[b"\n", rest]);
         text
+    }
+}
+
+fn put(text: &mut Vec<u8>, words: &[&[u8]]) {
+    for word in words {
+        text.extend_from_slice(word);
     }
 }
 
