@@ -2,11 +2,13 @@
 //!
 //! First requests through one sidecar, on one Redis and on a Cluster of three primaries in turn. What
 //! a payment costs Redis, all primaries together, should be the same, and each primary should do a
-//! third of it: then three shards carry three times what one does.
+//! third of it: then three shards carry three times what one does. A server that gets many commands
+//! at once reads and answers them in one go, so one Redis is measured with a third of the load too:
+//! as many payments in hand for each server as in the Cluster.
 
 use crate::contender::{Contender, Kind, Place};
 use crate::figures::Spread;
-use crate::load::load;
+use crate::load::{CONNECTIONS, load, load_over};
 use crate::redis::Redis;
 use crate::table;
 use crate::upstream::Upstream;
@@ -15,6 +17,20 @@ use std::path::Path;
 
 /// All slots of a Cluster, in three parts.
 const SLOTS: [(u32, u32); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
+
+/// What is compared.
+struct Case {
+    name: &'static str,
+    in_cluster: bool,
+    /// Payments in hand.
+    connections: usize,
+}
+
+const CASES: [Case; 3] = [
+    Case { name: "one", in_cluster: false, connections: CONNECTIONS },
+    Case { name: "one, a third of the load", in_cluster: false, connections: CONNECTIONS / 3 + 1 },
+    Case { name: "Cluster, 3 primaries", in_cluster: true, connections: CONNECTIONS },
+];
 
 /// One turn.
 struct Turn {
@@ -32,16 +48,15 @@ pub(crate) fn cluster(length: Length, write: bool) -> Result<(), BenchError> {
     let upstream = Upstream::start()?;
     let mut alone = vec![Redis::start(folder.path())?];
     let mut three = primaries(folder.path())?;
-    let (mut one, mut many) = (Vec::new(), Vec::new());
+    let mut turns = [Vec::new(), Vec::new(), Vec::new()];
+    let place = (&upstream, folder.path());
     for _ in 0..length.repeats {
-        for (kind, servers, turns) in [
-            (Kind::Onceward, &mut alone, &mut one),
-            (Kind::OncewardOnCluster, &mut three, &mut many),
-        ] {
-            turns.push(turn(kind, servers, &upstream, folder.path(), length.seconds)?);
+        for (case, turns) in CASES.iter().zip(&mut turns) {
+            let servers = if case.in_cluster { &mut three } else { &mut alone };
+            turns.push(turn(case, servers, place, length.seconds)?);
         }
     }
-    let table = markdown(&one, &many);
+    let table = markdown(&turns);
     println!("{table}");
     if !write {
         return Ok(());
@@ -51,12 +66,12 @@ pub(crate) fn cluster(length: Length, write: bool) -> Result<(), BenchError> {
 }
 
 /// What a payment costs either of them, and so how many a second a primary's core carries.
-fn markdown(one: &[Turn], many: &[Turn]) -> String {
+fn markdown(turns: &[Vec<Turn>; 3]) -> String {
     let mut table = String::from(
         "| Redis | its CPU, all primaries | so a primary's core carries | sidecar's CPU | commands by \
          primary |\n|---|---|---|---|---|\n",
     );
-    for (name, turns) in [("standalone", one), ("Cluster, 3 primaries", many)] {
+    for (Case { name, .. }, turns) in CASES.iter().zip(turns) {
         let spread = |figure: fn(&Turn) -> f64| {
             let spread = Spread::of(turns.iter().map(figure).collect());
             spread.map_or(String::new(), |Spread { median, least, most }| {
@@ -78,12 +93,12 @@ fn markdown(one: &[Turn], many: &[Turn]) -> String {
 }
 
 fn turn(
-    kind: Kind,
+    case: &Case,
     servers: &mut [Redis],
-    upstream: &Upstream,
-    folder: &std::path::Path,
+    (upstream, folder): (&Upstream, &Path),
     seconds: u32,
 ) -> Result<Turn, BenchError> {
+    let kind = if case.in_cluster { Kind::OncewardOnCluster } else { Kind::Onceward };
     for server in servers.iter_mut() {
         server.clear()?;
     }
@@ -95,7 +110,7 @@ fn turn(
     let sidecar = || contender.process.as_ref().map_or(0.0, |process| process.cpu());
     let cpu = |servers: &[Redis]| servers.iter().map(|server| server.process.cpu()).sum::<f64>();
     let before = (cpu(servers), sidecar());
-    let load = load(contender.address, "first", "run", seconds)?;
+    let load = load_over(case.connections, contender.address, "first", "run", seconds)?;
     let after = (cpu(servers), sidecar());
     let mut commands = Vec::new();
     for server in servers.iter_mut() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 /// Connections that send one request after another.
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 
 /// Orders that are finished before a run of duplicates begins.
 pub(crate) const FINISHED: usize = 1000;
@@ -31,9 +31,20 @@ pub(crate) fn load(
     run: &str,
     seconds: u32,
 ) -> Result<Load, BenchError> {
+    load_over(CONNECTIONS, address, kind, run, seconds)
+}
+
+/// Likewise, over so many connections.
+pub(crate) fn load_over(
+    connections: usize,
+    address: SocketAddr,
+    kind: &str,
+    run: &str,
+    seconds: u32,
+) -> Result<Load, BenchError> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wrk/order.lua");
     let output = Command::new("wrk")
-        .args(["--threads", "2", "--connections", &CONNECTIONS.to_string(), "--latency"])
+        .args(["--threads", "2", "--connections", &connections.to_string(), "--latency"])
         .args(["--duration", &format!("{seconds}s"), "--timeout", "20s", "--script", script])
         .arg(format!("http://{address}"))
         .args(["--", kind, run, &FINISHED.to_string()])
