@@ -1,13 +1,16 @@
 //! What was stored and is read back, when something else wrote there, or half of it.
 
 use super::{Target, led_to};
-use crate::lua::bench::{NAMESPACE, order, store};
+use crate::lua::bench::{CALLER, KEEP, LEASE, NAMESPACE, order, store};
 use crate::support::redis::Redis;
 use bytes::Bytes;
 use onceward::answer::document;
+use onceward::model::identity::AttemptIds;
+use onceward::model::order::State;
 use onceward::model::response::{pack, unpack};
 use onceward::model::seal::Secrets;
 use onceward::store::names::Names;
+use onceward::store::orders::{Claim, ClaimAsk};
 use std::sync::Arc;
 
 /// Headers that are read back are those that were written; what is no such text is refused.
@@ -42,13 +45,28 @@ fn seals() {
 
 /// An order's record, in the format of today as it lies there, or fields of a hash of the ones before,
 /// a name and a value a line. Whatever stands there, the order is read or is none, its document can be
-/// written, and nothing but what was sealed to it is opened.
+/// written, nothing but what was sealed to it is opened, and a payment of it gets an answer or an error.
 #[test]
 fn stored_records() {
     let redis = Redis::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let order = order("1");
-    let name = Names::new(NAMESPACE).of(order.partition, "order", &order.id);
+    let names = Names::new(NAMESPACE);
+    let (name, lease) = (names.record(&order), names.lease(&order));
+    let attempt = AttemptIds::new().unwrap().next();
+    let claim = ClaimAsk {
+        order: &order,
+        attempt: &attempt,
+        lease: LEASE,
+        keep: KEEP,
+        fingerprints: "print",
+        callers: CALLER,
+        grant_from: &[State::None],
+        ask: None,
+        token: None,
+        trace: None,
+        left: true,
+    };
     let secrets = Arc::new(Secrets::parse("a secret of 16 b").unwrap());
     let store = store(&redis, |config| config.secrets = secrets);
     let client = redis::Client::open(redis.url()).unwrap();
@@ -96,9 +114,9 @@ fn stored_records() {
     ];
     Target { name: "record", words: &words, runs: 1_500 }.fuzz(|text| {
         let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
-        let record = runtime.block_on(async {
+        let (record, claimed) = runtime.block_on(async {
             let mut write = redis::pipe();
-            write.del(&name).ignore();
+            write.del(&[&name, &lease]).ignore();
             if text.starts_with(b"3") {
                 write.set(&name, text).ignore();
             }
@@ -110,16 +128,24 @@ fn stored_records() {
                 write.hset(&name, pair[0], value).ignore();
             }
             write.exec_async(&mut connection).await.unwrap();
-            store.look(&order).await
+            (store.look(&order).await, store.claim(&claim).await)
         });
-        led_to(match &record {
+        let claimed = match claimed {
             Err(error) => error.kind().to_owned(),
-            Ok(None) => "none".into(),
-            Ok(Some(record)) => {
-                let document = document::for_operator(record);
-                let response = document.get("response").is_some();
-                format!("{} {} {}", record.state, response, record.history.len())
-            }
-        })
+            Ok(Claim::Found(found)) => format!("found {} {:?}", found.state, found.left.is_zero()),
+            Ok(claim) => claim.word().to_owned(),
+        };
+        led_to((
+            claimed,
+            match &record {
+                Err(error) => error.kind().to_owned(),
+                Ok(None) => "none".into(),
+                Ok(Some(record)) => {
+                    let document = document::for_operator(record);
+                    let response = document.get("response").is_some();
+                    format!("{} {} {}", record.state, response, record.history.len())
+                }
+            },
+        ))
     });
 }
