@@ -90,6 +90,21 @@ fn settling_without_the_fence_breaks_fenced_writes() {
 }
 
 #[test]
+fn settling_without_looking_at_what_happened_meanwhile_breaks_fenced_writes() {
+    let look = "and string.find(raw, begun, 1, true) == 1 then";
+    let patch = patch("settle", look, "then");
+    let retrying = Play { retry: true, ..play(&[Payer, Payer], LEASE) };
+    finds("fenced-writes", &retrying, &[patch]);
+    finds("section 3", &play(&[Payer, Canceller], NONE), &[patch]);
+}
+
+#[test]
+fn a_claim_that_takes_every_order_for_a_new_one_breaks_one_effect() {
+    let patch = patch("claim", "if not raw and string.find", "if string.find");
+    finds("one-effect", &play(&[Payer, Payer], NONE), &[patch]);
+}
+
+#[test]
 fn giving_back_what_another_holds_breaks_fenced_writes() {
     let patch = patch(
         "abandon",
