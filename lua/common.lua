@@ -1,5 +1,5 @@
--- Put before every script, below its first line: those of these parts, divided by empty lines, that it
--- needs. Words, not decisions.
+-- Put into every script, before the first paragraph that speaks of one: those of these parts, divided by
+-- empty lines, that it needs. Words, not decisions.
 
 -- Milliseconds since 1970 by Redis' own clock: one clock judges every lease.
 local function now_ms()

@@ -2,6 +2,7 @@
 
 use super::error::StoreError;
 use redis::{Cmd, Value};
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 /// What scripts have in common, in parts divided by empty lines; each uses only what stands above it.
@@ -11,46 +12,34 @@ const COMMON: &str = include_str!("../../lua/common.lua");
 /// Redis runs a script's text from the top at each call, and a function that nobody calls takes its
 /// time all the same.
 fn with_parts(script: &str) -> String {
-    let names: Vec<&str> = COMMON.split("\n\n").flat_map(declared).collect();
-    let speaks = |paragraph: &str| names.iter().any(|name| mentions(paragraph, name));
-    let inside = |paragraph: &str| paragraph.starts_with(' ');
-    let mut above = 0;
-    for paragraph in script.split("\n\n") {
-        if !inside(paragraph) && speaks(paragraph) {
-            break;
-        }
-        above += paragraph.len() + "\n\n".len();
-    }
+    let common: HashSet<&str> = COMMON.split("\n\n").flat_map(declared).collect();
+    let stands_alone = |paragraph: &&str| {
+        paragraph.starts_with(' ') || !words(paragraph).any(|word| common.contains(word))
+    };
+    let paragraphs = script.split("\n\n").take_while(stands_alone);
+    let above: usize = paragraphs.map(|paragraph| paragraph.len() + "\n\n".len()).sum();
     let (short, long) = script.split_at(above.min(script.len()));
-    format!("{short}{}", parts_for(long))
+    // From the last part up, for each uses only what stands above it.
+    let (mut spoken_of, mut text): (HashSet<&str>, _) = (words(long).collect(), long.to_owned());
+    for part in COMMON.trim_end().rsplit("\n\n") {
+        if declared(part).any(|name| spoken_of.contains(name)) {
+            spoken_of.extend(words(part));
+            text = format!("{part}\n\n{text}");
+        }
+    }
+    format!("{short}{text}")
 }
 
 /// What a part declares.
 fn declared(part: &str) -> impl Iterator<Item = &str> {
     let lines = part.lines().filter_map(|line| line.strip_prefix("local "));
-    lines.map(|line| name_at_start_of(line.strip_prefix("function ").unwrap_or(line)))
+    lines.filter_map(|line| words(line.strip_prefix("function ").unwrap_or(line)).next())
 }
 
-fn parts_for(script: &str) -> String {
-    let mut text = script.to_owned();
-    for part in COMMON.trim_end().rsplit("\n\n") {
-        if declared(part).any(|name| mentions(&text, name)) {
-            text = format!("{part}\n\n{text}");
-        }
-    }
-    text
-}
-
-fn name_at_start_of(line: &str) -> &str {
-    let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(line.len());
-    &line[..end]
-}
-
-/// Whether Lua code, its comments aside, speaks of a name.
-fn mentions(text: &str, name: &str) -> bool {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("--"));
-    code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
-        .any(|word| word == name)
+/// The words of Lua code, its comments aside.
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("--"));
+    lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
 }
 
 /// One script and what its header promises.
