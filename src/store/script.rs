@@ -167,11 +167,16 @@ impl Reply {
     /// # Errors
     /// When there is none.
     pub fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
-        let values = match &mut self.values {
-            Values::List(values) => values,
-            Values::Text(..) => return Ok(self.next_word()?.as_bytes().to_vec()),
+        let next = match &mut self.values {
+            Values::List(values) => values.next(),
+            Values::Text(text, read) => {
+                let rest = text.get(*read..).filter(|rest| !rest.is_empty());
+                let word = rest.and_then(|rest| rest.split(|byte| *byte == b' ').next());
+                *read += word.map_or(0, |word| word.len() + 1);
+                word.map(|word| Value::BulkString(word.to_vec()))
+            }
         };
-        match values.next() {
+        match next {
             Some(Value::BulkString(bytes)) => Ok(bytes),
             Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
             Some(Value::Int(number)) => Ok(number.to_string().into_bytes()),
@@ -193,27 +198,8 @@ impl Reply {
     /// # Errors
     /// When there is none or it is not one.
     pub fn number<N: std::str::FromStr>(&mut self) -> Result<N, StoreError> {
-        let script = self.script;
-        let wrong = |text: &str| protocol(script, format!("{text:?} for a number"));
-        if let Values::Text(..) = self.values {
-            let word = self.next_word()?;
-            return word.parse().map_err(|_| wrong(word));
-        }
         let text = self.text()?;
-        text.parse().map_err(|_| wrong(&text))
-    }
-
-    /// The next word of a text.
-    fn next_word(&mut self) -> Result<&str, StoreError> {
-        let Values::Text(text, read) = &mut self.values else {
-            return Err(protocol(self.script, "a list".into()));
-        };
-        let rest = text.get(*read..).filter(|rest| !rest.is_empty());
-        let rest = rest.ok_or_else(|| protocol(self.script, "too few words".into()))?;
-        let word = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
-        *read += word.len() + 1;
-        std::str::from_utf8(word)
-            .map_err(|_| protocol(self.script, "bytes that are not text".into()))
+        text.parse().map_err(|_| protocol(self.script, format!("{text:?} for a number")))
     }
 
     /// What is left.
