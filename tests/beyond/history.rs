@@ -301,6 +301,10 @@ fn an_order_that_was_sent_and_forgotten_is_not_cancelled_without_a_word_to_upstr
         // A beginning is no loss.
         assert_eq!(cancel("early").status, 200);
         until_answered(&onceward, "paid");
+        // A partition nobody has looked at yet has nothing to lose.
+        until("every partition is marked", || {
+            redis.command(&["KEYS", "*:history:*"]).lines().count() == 64
+        });
         redis.restart();
         let (paid, never) = (cancel("paid"), cancel("never"));
         assert_eq!((paid.status, paid.problem().as_str()), (409, "outcome-unknown"));
