@@ -320,6 +320,47 @@ fn an_order_settled_while_in_flight_gives_every_duplicate_the_response_to_come()
     }
 }
 
+/// A payment whose connection is reset once a callback ended its order: its answer and a duplicate's.
+fn broken_off_after(status: &str) -> (Reply, Reply) {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::Reset.behind(&held),
+        _ => success(),
+    });
+    let onceward = build(&redis, &upstream).start();
+    let paying = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    check(&json("1", status, 100).send(onceward.address), 200, "success", false);
+    gate.open();
+    let paying = paying.join().unwrap();
+    let duplicate = Call::pay("1").send(onceward.address);
+    assert_eq!(upstream.calls(), 2);
+    // The attempt's own caller is no duplicate.
+    let order = Call::get("/admin/orders/pay/1").send(onceward.admin).json();
+    assert_eq!(order["duplicates_here"]["times"], u64::from(status == "PAID"), "{order}");
+    (paying, duplicate)
+}
+
+#[test]
+fn an_attempt_that_breaks_off_after_its_order_succeeded_is_answered_as_its_duplicates_are() {
+    let (paying, duplicate) = broken_off_after("PAID");
+    assert_eq!((paying.status, paying.state(), paying.is_replay()), (200, "succeeded", true));
+    assert_eq!(paying.json(), duplicate.json());
+    assert_eq!(paying.json()["state"], "succeeded");
+}
+
+#[test]
+fn an_attempt_that_breaks_off_after_its_order_failed_is_told_so_and_that_it_was_sent() {
+    let (paying, duplicate) = broken_off_after("CLOSED");
+    for reply in [&paying, &duplicate] {
+        check_refused(reply, 409, "already-final");
+        assert_eq!(reply.state(), "failed");
+    }
+    // It was sent, whatever became of it.
+    assert!(!paying.text().contains("Nothing was sent"), "{}", paying.text());
+}
+
 #[test]
 fn a_payment_that_succeeds_after_a_callback_said_it_failed_raises_the_alarm() {
     let (redis, gate) = (Redis::start(), Gate::default());

@@ -159,7 +159,17 @@ impl Problem {
             Refusal::OrderCancelled => {
                 (Name::OrderCancelled, "The order was cancelled. Nothing was sent.")
             }
+            Refusal::CancelledMeanwhile => (
+                Name::OrderCancelled,
+                "The order was cancelled while this attempt was under way, which brought no answer. \
+                 It is not run again.",
+            ),
             Refusal::AlreadyFinal => (Name::AlreadyFinal, "The order failed. Nothing was sent."),
+            Refusal::FailedMeanwhile => (
+                Name::AlreadyFinal,
+                "The order failed by what was told of it while this attempt was under way, which \
+                 brought no answer. It is not run again.",
+            ),
             Refusal::ResponseNotStored => (
                 Name::ResponseNotStored,
                 "The first response was too large to store. The order is not run again.",

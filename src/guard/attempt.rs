@@ -120,13 +120,11 @@ impl Guard {
                     Ending { to: State::Unknown, kept: Kept::Nothing, why: why(no_answer) };
                 tracing::warn!(order = %payment.order.id, fence, why = ending.why, "outcome unknown");
                 let state = self.settle(held, ending).await;
-                Answer::Refused(
-                    match no_answer {
-                        NoAnswer::Silent => Refusal::UpstreamTimeout,
-                        NoAnswer::Broken => Refusal::UpstreamBroken,
-                    },
-                    state,
-                )
+                let refusal = match no_answer {
+                    NoAnswer::Silent => Refusal::UpstreamTimeout,
+                    NoAnswer::Broken => Refusal::UpstreamBroken,
+                };
+                Box::pin(self.without_answer(payment, state, refusal)).await
             }
             Outcome::Answer(response, meaning) => {
                 let (to, why) = ending_of(meaning);
@@ -145,11 +143,14 @@ impl Guard {
 
     /// Writes what was found out about an order before anything was sent, and answers with it.
     async fn known_before(self: &Arc<Self>, held: Held<'_>, ending: Ending) -> Answer {
-        let kept = ending.kept.clone();
+        let (payment, to, kept) = (held.payment, ending.to, ending.kept.clone());
         let state = self.settle(held, ending).await;
         match kept {
-            Kept::Response(response) => Answer::Replay(response, state),
-            Kept::TooLarge(_) | Kept::Nothing => Answer::Refused(Refusal::OutcomeUnknown, state),
+            // What upstream said of an order that had another end meanwhile is not its answer.
+            Kept::Response(response) if state == to || !state.is_final() => {
+                Answer::Replay(response, state)
+            }
+            _ => self.without_answer(payment, state, Refusal::OutcomeUnknown).await,
         }
     }
 

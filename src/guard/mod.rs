@@ -22,6 +22,7 @@ mod buffer;
 pub(crate) mod call;
 pub mod callback;
 pub mod duplicates;
+mod ended;
 mod exchange;
 mod first;
 mod hints;
@@ -162,7 +163,9 @@ pub enum Refusal {
     Moving,
     OutcomeUnknown,
     OrderCancelled,
+    CancelledMeanwhile,
     AlreadyFinal,
+    FailedMeanwhile,
     ResponseNotStored,
     PayloadMismatch,
     TokenInvalid,
@@ -194,13 +197,15 @@ impl Guard {
             let turn = Box::pin(self.clone().turn(payment.clone(), attempt.clone()));
             let turn = self.running.spawn(turn.on_same_behalf().in_current_span());
             let found = match turn.await {
-                Ok(Turn::Over(answer)) => return self.served(&payment, answer),
+                Ok(Turn::Over(answer)) => return answer,
                 Ok(Turn::Wait(found)) => found,
                 // The task broke down: when in doubt whether something was sent, it was.
                 Err(_) => return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown),
             };
             if Instant::now() >= until {
-                return self.served(&payment, after_waiting(found));
+                let answer = after_waiting(found);
+                self.served(&payment, &answer);
+                return answer;
             }
             match told {
                 // The order may have moved between the look and the wait: look once more, with the
@@ -215,12 +220,11 @@ impl Guard {
         }
     }
 
-    /// Remembers who got a stored answer, for those who look at the order later.
-    fn served(&self, payment: &Payment, answer: Answer) -> Answer {
+    /// Remembers which duplicate got a stored answer, for those who look at the order later.
+    fn served(&self, payment: &Payment, answer: &Answer) {
         if matches!(answer, Answer::Replay(..) | Answer::Document(_)) {
             self.metrics.duplicates.served(&payment.order.id);
         }
-        answer
     }
 
     /// The stored answer to a request about a finished order, where this process remembers it. It
@@ -370,6 +374,14 @@ impl Guard {
 
     /// What to do about an order that stands in another state.
     async fn found(&self, payment: &Payment, found: Found) -> Turn {
+        let turn = self.as_found(payment, found).await;
+        if let Turn::Over(answer) = &turn {
+            self.served(payment, answer);
+        }
+        turn
+    }
+
+    async fn as_found(&self, payment: &Payment, found: Found) -> Turn {
         match found.state {
             State::InFlight => Turn::Wait(found),
             // A stored answer that nobody here can better is not worth waiting over.

@@ -290,6 +290,38 @@ fn an_order_that_is_cancelled_while_upstream_is_asked_is_not_sent() {
 }
 
 #[test]
+fn an_order_that_a_callback_ends_while_upstream_is_asked_is_answered_as_it_ended() {
+    let mut redis = Redis::start();
+    // Never knows an order, and believes every callback.
+    let upstream = Upstream::acting(|_, request| match request.target.as_str() {
+        "/pay" | "/notify" => Act::ok("{}"),
+        _ => Act::status(404, "{}"),
+    });
+    let routes = routes(|route| {
+        route["lock_ttl"] = "30s".into();
+        route["settle_delay"] = LONG.into();
+        route["query_interval"] = "20ms".into();
+    });
+    let notify =
+        r#", {"name": "notify", "path": "/notify", "kind": "callback", "settles": "pay"}]"#;
+    let routes = routes.trim_end().strip_suffix(']').unwrap().to_owned() + notify;
+    let onceward = build(&redis, &upstream, (LONG, LONG)).set("ROUTES", &routes).start();
+    let before = neighbours("late").next().unwrap();
+    assert_eq!(Call::pay(&before).send(onceward.address).status, 200, "a beginning is no loss");
+    redis.restart();
+    let paying = std::thread::scope(|scope| {
+        let reply = scope.spawn(|| until_answered(&onceward, "late"));
+        until("it waits", || first_asked(&onceward, "absent-early") >= 1.0);
+        let notified = sent_until_answered(&onceward, &Call::post("/notify").key("late"));
+        assert_eq!(notified.status, 200, "{}", notified.text());
+        reply.join().unwrap()
+    });
+    let told = (paying.status, paying.state(), paying.is_replay());
+    assert_eq!(told, (200, "succeeded", true), "{}", paying.text());
+    assert_eq!(charges(&upstream, "late"), 0);
+}
+
+#[test]
 fn an_order_that_was_sent_and_forgotten_is_not_cancelled_without_a_word_to_upstream() {
     for settle_delay in ["0s", LONG] {
         let (mut redis, (upstream, ..)) = (Redis::start(), service());
