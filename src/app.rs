@@ -35,7 +35,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, available_parallelism};
-use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -122,7 +121,6 @@ pub fn run(
         let store = Arc::new(shared.store(link.clone()));
         let surveyor = Surveyor {
             store: store.clone(),
-            keep: unknown_ttl(&shared.routes.load()),
             metrics: survey_metrics,
             guard: shared.guard_metrics.clone(),
             routes: shared.routes.clone(),
@@ -397,9 +395,4 @@ fn replica_name() -> String {
     let host = host.trim().replace(' ', "-");
     let host = if host.is_empty() { "onceward" } else { &host };
     format!("{host}/{}", std::process::id())
-}
-
-/// The longest any route keeps what nobody could resolve.
-fn unknown_ttl(routes: &Routes) -> Duration {
-    routes.0.iter().map(|route| route.tuning.unknown_ttl).max().unwrap_or_default()
 }

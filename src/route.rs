@@ -253,6 +253,11 @@ impl Routes {
         self.0.iter().any(|route| route.can_ask())
     }
 
+    /// The longest that any of them keeps an order nobody could resolve.
+    pub fn unknown_ttl(&self) -> Duration {
+        self.0.iter().map(|route| route.tuning.unknown_ttl).max().unwrap_or_default()
+    }
+
     /// The route of that name.
     pub fn named(&self, name: &str) -> Option<&Arc<Route>> {
         self.0.iter().find(|route| &*route.name == name)

@@ -7,6 +7,10 @@ use crate::support::redis::Redis;
 use crate::support::sidecar::{Builder, Sidecar, sidecar};
 use crate::support::until;
 use crate::support::upstream::{Act, Gate, Upstream};
+use onceward::model::identity::Order;
+use onceward::model::key::Key;
+use onceward::store::names::Names;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
@@ -268,4 +272,38 @@ fn an_unknown_order_is_not_forgotten_without_an_alarm() {
         redis.command(&["KEYS", "*"]).is_empty()
             && onceward.metric(r#"onceward_orders{state="unknown"}"#) == 0.0
     });
+}
+
+#[test]
+fn an_unknown_order_that_is_forgotten_before_older_ones_is_not_without_an_alarm() {
+    let (redis, upstream) = (Redis::start(), Upstream::acting(|_, _| Act::Reset));
+    let routes = r#"[{"name": "pay", "path": "/pay"}, {"name": "refund", "path": "/refund"}]"#;
+    let onceward = sidecar(&redis, &upstream).set("ROUTES", routes).start();
+    let order = |route: &str, key: &str| Order::new(route.into(), "", Key::from_text(key).unwrap());
+    let soon = order("refund", "1");
+    // More than one look asks about, and all of one partition.
+    let older = (2..)
+        .map(|n: u32| order("pay", &n.to_string()))
+        .filter(|order| order.partition == soon.partition)
+        .take(25);
+    let names = Names::new("onceward");
+    let unknown_for = |order: &Order, call: Call, ms: &str| {
+        assert_eq!(call.send(onceward.address).state(), "unknown");
+        redis.command(&["ZINCRBY", &names.unknown(soon.partition), ms, &order.id]);
+    };
+    // Of the week these are kept more than four days are over; and of this one all but a minute.
+    for order in older {
+        unknown_for(&order, Call::pay(order.key.as_str()), "-400000000");
+    }
+    unknown_for(&soon, Call::post("/refund").key("1").json("{}"), "-300000000");
+    redis.command(&["PEXPIRE", &names.record(&soon), "60000"]);
+    until("somebody is called", || {
+        onceward.metric(r#"onceward_alarms_total{kind="unknown-expiring"}"#) >= 1.0
+    });
+    let alarms = Call::get("/admin/attention/alarms").send(onceward.admin).json();
+    let alarms = alarms["alarms"].as_array().unwrap();
+    let about_it = |alarm: &Value| alarm["route"] == "refund" && alarm["key"] == "1";
+    assert!(!alarms.is_empty() && alarms.iter().all(about_it), "{alarms:?}");
+    onceward.logs("is about to be forgotten");
+    assert!(onceward.log().contains(&*soon.id));
 }

@@ -6,7 +6,9 @@ use super::record::Record;
 use super::{Store, script};
 use crate::model::identity::Partition;
 use crate::model::order::State;
+use futures_util::future::try_join_all;
 use redis::Value;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What is open in one partition.
@@ -25,8 +27,30 @@ pub struct Survey {
     /// How long the oldest of them has been there.
     pub oldest_queued: Option<Duration>,
     /// Ids of orders that [`Store::lapse`] should look at: those whose lease should have run out,
-    /// those to be asked about or cancelled, and the one that has been unknown longest, whose record may have expired.
+    /// those to be asked about or cancelled.
     pub due: Vec<String>,
+    /// Those of the unknown orders that were asked for, the oldest first.
+    pub some_unknown: Vec<Unknown>,
+}
+
+/// An order of unknown outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its id.
+    pub id: String,
+    /// For how long it has been so.
+    pub age: Duration,
+}
+
+/// For how much longer Redis keeps a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// It is gone.
+    Gone,
+    /// So long.
+    For(Duration),
+    /// Until somebody takes it away.
+    Always,
 }
 
 /// One page of a list of orders.
@@ -54,17 +78,23 @@ impl Store {
         Ok(self.send("exists", &exists).await? != Value::Int(0))
     }
 
-    /// What is open in one partition; `limit` bounds how many that are due are told of.
+    /// What is open in one partition; `limit` bounds how many that are due are told of, `places` says
+    /// which of the unknown orders are, the oldest being the first, in place 0.
     ///
     /// # Errors
     /// When Redis cannot be asked.
-    pub async fn survey(&self, partition: Partition, limit: u32) -> Result<Survey, StoreError> {
+    pub async fn survey(
+        &self,
+        partition: Partition,
+        limit: u32,
+        places: RangeInclusive<u32>,
+    ) -> Result<Survey, StoreError> {
         let (due, unknown) = (self.names.due(partition), self.names.unknown(partition));
         let cancelling = self.names.cancelling(partition);
         let queue = self.names.queue(partition);
         let (word, mut reply) = self
             .run(&script::SURVEY, &[&due, &unknown, &cancelling, &queue], |command| {
-                command.arg(limit);
+                command.arg(limit).arg(places.start()).arg(places.end());
             })
             .await?;
         match word.as_str() {
@@ -76,15 +106,46 @@ impl Store {
         let (unknown, cancelling) = (reply.number()?, reply.number()?);
         let since: u64 = reply.number()?;
         let (queued, queued_since): (u64, u64) = (reply.number()?, reply.number()?);
-        let mut due = Vec::with_capacity(reply.remaining());
+        let ids: usize = reply.number()?;
+        let due = (0..ids).map(|_| reply.text()).collect::<Result<_, _>>()?;
+        let age = |since: u64| Duration::from_millis(now.saturating_sub(since));
+        let mut some_unknown = Vec::with_capacity(reply.remaining() / 2);
         while reply.remaining() > 0 {
-            due.push(reply.text()?);
+            some_unknown.push(Unknown { id: reply.text()?, age: age(reply.number()?) });
         }
-        let oldest_unknown =
-            (unknown > 0).then(|| Duration::from_millis(now.saturating_sub(since)));
-        let oldest_queued =
-            (queued > 0).then(|| Duration::from_millis(now.saturating_sub(queued_since)));
-        Ok(Survey { in_flight, unknown, cancelling, oldest_unknown, queued, oldest_queued, due })
+        Ok(Survey {
+            in_flight,
+            unknown,
+            cancelling,
+            oldest_unknown: (unknown > 0).then(|| age(since)),
+            queued,
+            oldest_queued: (queued > 0).then(|| age(queued_since)),
+            due,
+            some_unknown,
+        })
+    }
+
+    /// For how much longer the records of these orders of one partition are kept: a cheap command
+    /// each, and all of them on their way before the first is answered.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn left(
+        &self,
+        partition: Partition,
+        ids: impl Iterator<Item = &str>,
+    ) -> Result<Vec<Left>, StoreError> {
+        try_join_all(ids.map(async |id| {
+            let mut left = redis::cmd("PTTL");
+            left.arg(self.names.of(partition, "order", id));
+            match self.send("pttl", &left).await? {
+                Value::Int(-2) => Ok(Left::Gone),
+                Value::Int(-1) => Ok(Left::Always),
+                Value::Int(left) => Ok(Left::For(Duration::from_millis(left.unsigned_abs()))),
+                other => Err(StoreError::Protocol { script: "PTTL", reply: format!("{other:?}") }),
+            }
+        }))
+        .await
     }
 
     /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no

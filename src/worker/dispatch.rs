@@ -143,8 +143,7 @@ impl Dispatcher {
 
     /// How long what is not final is kept.
     fn keep(&self) -> Duration {
-        let routes = self.routes.load();
-        routes.0.iter().map(|route| route.tuning.unknown_ttl).max().unwrap_or_default()
+        self.routes.load().unknown_ttl()
     }
 }
 

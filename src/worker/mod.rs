@@ -3,6 +3,7 @@
 mod agenda;
 pub mod dispatch;
 pub mod eviction;
+mod expiring;
 mod metrics;
 pub mod reload;
 pub mod resolve;

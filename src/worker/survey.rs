@@ -1,9 +1,10 @@
 //! Looks around the partitions: counts what is open, finds orders in flight whose holder died, and
 //! tells the resolver of those to be asked about. Where Redis lost its history, it finds out first.
 //!
-//! Every replica does so at its leisure; finding the same order twice changes nothing.
+//! Every replica does so at its leisure; finding the same order twice changes nothing. What is about
+//! to be forgotten, `expiring` looks for.
 
-use super::LAST_CALL;
+use super::expiring::Rounds;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
 use crate::model::order::State;
@@ -104,8 +105,6 @@ struct Seen {
 pub struct Surveyor {
     /// Where orders are.
     pub store: Arc<Store>,
-    /// How long a record that becomes unknown is kept.
-    pub keep: Duration,
     /// What it sees.
     pub metrics: SurveyMetrics,
     /// Counts the leases it finds lost.
@@ -125,13 +124,14 @@ impl Surveyor {
             // The first round does not dawdle: a replica that just started knows nothing yet.
             let mut pause = Duration::ZERO;
             let mut recalled = 0;
+            let mut rounds = Rounds::default();
             loop {
                 let mut seen = Seen::default();
                 let mut whole = true;
                 for partition in Partition::all() {
                     tokio::time::sleep(pause).await;
                     self.recall(&mut recalled).await;
-                    if let Err(error) = self.look(partition, &mut seen).await {
+                    if let Err(error) = self.look(partition, &mut seen, &mut rounds).await {
                         tracing::debug!(%error, %partition, "a partition could not be looked at");
                         whole = false;
                         pause = STEP;
@@ -164,11 +164,16 @@ impl Surveyor {
         *recalled = stand;
     }
 
-    async fn look(&self, partition: Partition, seen: &mut Seen) -> Result<(), StoreError> {
+    async fn look(
+        &self,
+        partition: Partition,
+        seen: &mut Seen,
+        rounds: &mut Rounds,
+    ) -> Result<(), StoreError> {
         if !self.store.anything_open(partition).await? {
             return Ok(());
         }
-        let survey = self.store.survey(partition, AT_ONCE).await?;
+        let survey = self.store.survey(partition, AT_ONCE, rounds.places(partition)).await?;
         seen.in_flight += survey.in_flight;
         seen.unknown += survey.unknown;
         seen.cancelling += survey.cancelling;
@@ -178,21 +183,11 @@ impl Surveyor {
             self.queues.queues.tell(partition);
         }
         seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
-        if survey.oldest_unknown.is_some_and(|age| age > self.keep.mul_f64(LAST_CALL)) {
-            self.guard.alarm("unknown-expiring", None);
-            tracing::error!(
-                %partition,
-                "an order of unknown outcome is about to be forgotten: resolve it"
-            );
-        }
-        let mut due = survey.due;
-        let oldest = (survey.unknown > 0).then(|| due.pop()).flatten();
-        // It is looked at whether or not it is due, but only who is due is asked about.
-        if let Some(oldest) = oldest.filter(|oldest| !due.contains(oldest)) {
-            self.store.lapse(partition, &oldest, None, self.keep).await?;
-        }
-        for id in due {
-            match self.store.lapse(partition, &id, None, self.keep).await? {
+        rounds.looked_at(partition, survey.unknown);
+        self.last_call(partition, &survey.some_unknown).await?;
+        let keep = self.routes.load().unknown_ttl();
+        for id in survey.due {
+            match self.store.lapse(partition, &id, None, keep).await? {
                 Lapse::Lapsed(fence) => {
                     self.guard.lapsed();
                     tracing::warn!(

@@ -133,7 +133,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.settle("A", 1, Succeeded).await;
     bench.abandon_with("A", Some(&spent(&token, 0))).await;
     bench.look().await;
-    bench.store.survey(bench.order.partition, 7).await.unwrap();
+    bench.store.survey(bench.order.partition, 7, 3..=9).await.unwrap();
     // The tour saw the same server.
     let server = bench.store.recall(bench.order.partition, KEEP).await.unwrap().server;
     bench.conclude(Succeeded).await;
@@ -289,6 +289,8 @@ fn expected(
         ("channel", vec![bench.store.names().settled_channel()]),
         ("why", text(why)),
         ("limit", text("7")),
+        ("first", text("3")),
+        ("last", text("9")),
         ("unchanged", text(UNCHANGED)),
         ("forward", text("yes")),
         ("trace", text("")),

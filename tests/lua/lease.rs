@@ -100,7 +100,7 @@ async fn a_lease_that_stands_does_not_lapse() {
     };
     assert!(held > LEASE / 2 && held <= LEASE);
     // It is due again when it would run out.
-    let survey = bench.store.survey(bench.order.partition, 10).await.unwrap();
+    let survey = bench.store.survey(bench.order.partition, 10, 0..=9).await.unwrap();
     assert_eq!((survey.in_flight, survey.due.len()), (1, 0));
 }
 

@@ -35,7 +35,7 @@ async fn play(bench: &Bench, before: impl Fn()) {
     before();
     assert_eq!(bench.look().await.state, Succeeded);
     before();
-    let survey = bench.store.survey(bench.order.partition, 10).await;
+    let survey = bench.store.survey(bench.order.partition, 10, 0..=9).await;
     assert_eq!(survey.unwrap().in_flight, 0);
 }
 
@@ -102,7 +102,7 @@ async fn a_read_only_replica_declines_what_writes_and_shows_what_is() {
     let settled = bench.try_settle("A", 1, Succeeded, &answer(200, b"")).await;
     assert_eq!(declined(settled), "READONLY");
     assert_eq!(bench.look().await.attempts, 1);
-    let survey = bench.store.survey(bench.order.partition, 10).await;
+    let survey = bench.store.survey(bench.order.partition, 10, 0..=9).await;
     assert_eq!(survey.unwrap().in_flight, 1);
 }
 

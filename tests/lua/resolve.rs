@@ -200,7 +200,7 @@ async fn what_was_never_sent_or_is_still_queued_is_nobodys_to_resolve() {
 #[tokio::test]
 async fn a_survey_tells_states_apart_though_one_index_holds_them() {
     let bench = unknown().await;
-    let survey = async || bench.store.survey(bench.order.partition, 9).await.unwrap();
+    let survey = async || bench.store.survey(bench.order.partition, 9, 0..=9).await.unwrap();
     let seen = survey().await;
     assert_eq!((seen.in_flight, seen.unknown, seen.cancelling), (0, 1, 0));
     bench.cancel(Option::None, true).await;

@@ -1,13 +1,13 @@
 //! What is open can be counted and found.
 
-use super::bench::{Bench, KEEP};
+use super::bench::{Bench, FINAL, KEEP};
 use onceward::model::order::State::{self, None, Succeeded, Unknown};
 use onceward::store::orders::Lapse;
-use onceward::store::survey::Survey;
+use onceward::store::survey::{Left, Survey, Unknown as Seen};
 use std::time::Duration;
 
 async fn survey(bench: &Bench) -> Survey {
-    let survey = bench.store.survey(bench.order.partition, 2);
+    let survey = bench.store.survey(bench.order.partition, 2, 0..=9);
     survey.await.unwrap()
 }
 
@@ -27,6 +27,7 @@ async fn a_survey_counts_what_is_open_and_names_what_is_due() {
         queued: 0,
         oldest_queued: Option::None,
         due: vec![],
+        some_unknown: vec![],
     };
     assert_eq!(survey(&bench).await, nothing);
     bench.claim("A").await;
@@ -56,6 +57,7 @@ async fn the_oldest_unknown_order_has_an_age() {
     let seen = survey(&bench).await;
     assert_eq!((seen.in_flight, seen.unknown), (0, 1));
     let age = seen.oldest_unknown.unwrap();
+    assert_eq!(seen.some_unknown, [Seen { id: bench.order.id.to_string(), age }]);
     assert!(age >= Duration::from_secs(60) && age < Duration::from_secs(80));
     // Settling it again as unknown makes it no younger.
     bench.redis.change_record(&bench.record(), &["settled", ""]);
@@ -68,15 +70,39 @@ async fn an_unknown_order_whose_record_expired_is_no_longer_counted() {
     let bench = Bench::new();
     bench.claim("A").await;
     bench.settle("A", 1, Unknown).await;
-    // What a survey names is looked at by lapse: nothing comes of it while the record stands.
-    assert_eq!(survey(&bench).await.due, [&*bench.order.id]);
+    let left = async || {
+        let left = bench.store.left(bench.order.partition, [&*bench.order.id].into_iter());
+        left.await.unwrap()[0]
+    };
+    assert!(matches!(left().await, Left::For(left) if left <= FINAL && left > FINAL / 2));
+    bench.redis.command(&["PERSIST", &bench.record()]);
+    assert_eq!(left().await, Left::Always);
+    // Lapse looks at it: nothing comes of that while the record stands.
     let before = bench.writes();
     assert_eq!(bench.lapse(Option::None).await, Lapse::Moved(Unknown));
     assert_eq!(bench.writes(), before);
     bench.lose_record();
-    assert_eq!(survey(&bench).await.due, [&*bench.order.id]);
+    assert_eq!(left().await, Left::Gone);
+    assert_eq!(survey(&bench).await.some_unknown[0].id, &*bench.order.id);
     assert_eq!(bench.lapse(Option::None).await, Lapse::Moved(None));
     assert_eq!(survey(&bench).await.unknown, 0);
+}
+
+#[tokio::test]
+async fn a_survey_tells_of_the_unknown_orders_that_were_asked_for() {
+    let bench = Bench::new();
+    let from_place = async |first: u32| {
+        let survey = bench.store.survey(bench.order.partition, 9, first..=first + 1).await.unwrap();
+        assert_eq!((survey.unknown, survey.due.len()), (3, 1));
+        survey.some_unknown.into_iter().map(|unknown| unknown.id).collect::<Vec<_>>()
+    };
+    overdue(&bench, "d");
+    for (since, id) in [("1", "a"), ("2", "b"), ("3", "c")] {
+        bench.redis.command(&["ZADD", &bench.unknown(), since, id]);
+    }
+    assert_eq!(from_place(0).await, ["a", "b"]);
+    assert_eq!(from_place(2).await, ["c"]);
+    assert!(from_place(3).await.is_empty());
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn looks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
         let record = bench.store.look(order).await.unwrap();
         seen.push(("look", record.map_or("absent", |_| "order")));
     }
-    let survey = bench.store.survey(bench.order.partition, 10).await;
+    let survey = bench.store.survey(bench.order.partition, 10, 0..=9).await;
     seen.push(("survey", survey.map(|_| "survey").unwrap()));
     for _ in 0..2 {
         let recall = bench.store.recall(bench.order.partition, KEEP).await.unwrap();
