@@ -3,8 +3,8 @@
 --
 -- Every check stands before the first write.
 --
--- KEYS record lease token due unknown lifecycle
--- The last is left out for an order without one.
+-- KEYS record lease due unknown token lifecycle
+-- The last is left out for an order without one, and the token with it where none is presented.
 --
 -- ARGV
 --   id            the order's id, as it stands in the indexes
@@ -12,17 +12,18 @@
 --   lease_ms      how long the lease holds without renewal
 --   keep_ms       how long a record that is not final is kept; it must outlive the lease
 --   fingerprints  what was asked, a digest per secret, comma-separated, the writing one first
---   callers       who asked, likewise; empty where no token is presented
 --   grant_from    states a claim may start from, comma-separated
---   token         the presented token's hash, or empty
---   token_until   ms since 1970: the token was free and has been bound to this order; else 0
 --   by
---   left          yes: of an order that has ended, how long its record is kept is asked for
 --   asked         the record's part of what was asked, packed: its `ask`, ms, says how long after it
 --                 became unknown it is first asked about, where anybody can be asked; its `move`
 --                 is `start from to keep_ms hold_ms`: the states of its lifecycle it may start from,
 --                 comma-separated, and where its success leads; how long these are kept, and how
 --                 long an order may be silent that moves them; its `trace` is told to who asks later
+--   left          yes: of an order that has ended, how long its record is kept is asked for; else
+--                 empty. From here on left out as far as there is nothing to say
+--   token         the presented token's hash
+--   token_until   ms since 1970: the token was free and has been bound to this order; else 0
+--   callers       who asked, likewise a digest per secret
 --
 -- Replies
 --   granted fence attempts from at
@@ -34,9 +35,11 @@
 --       succeeded or failed, how long its record is kept, unless a token is presented that the
 --       record does not know; else 0. trace: the place of the attempt in a trace, empty where it has
 --       none
---   done record left_ms
+--   3 ...
 --       likewise, of one that succeeded or failed: its whole record as it lies in Redis, for this is
---       met most; left_ms is 0 unless it was asked for
+--       met most; where left was not asked for
+--   done record left_ms
+--       the same, where it was
 --   lapsed fence
 --       in_flight, but its lease is gone: say so with lapse, then ask again
 --   mismatch state  same key, other request
@@ -45,36 +48,38 @@
 --       it may start, but not while its lifecycle stands there
 --   token-invalid   unknown, expired, spent, of another order or another caller
 --   voided          this attempt was abandoned, or another took its place, before this call arrived
-local record, lease, due, lifecycle = KEYS[1], KEYS[2], KEYS[4], KEYS[6]
-local id, attempt, fingerprints, token_hash = ARGV[1], ARGV[2], ARGV[5], ARGV[8]
+local record, lease, due = KEYS[1], KEYS[2], KEYS[3]
+local id, attempt, lease_ms, fingerprints, left = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[9]
 
 -- Two ways are gone by nearly all, and are short: the first claim of a new order, and the duplicate of
 -- one that has ended. They decide as what follows would; in doubt, that decides.
 local raw = redis.pcall('GET', record)
-if token_hash == '' and not lifecycle and not string.find(fingerprints, ',', 1, true) then
-  if not raw and string.find(ARGV[7], 'none', 1, true) then
-    local t = redis.call('TIME')
-    local now = t[1] * 1000 + math.floor(t[2] / 1000)
-    if redis.call('SET', lease, attempt .. ':1', 'NX', 'PX', ARGV[3]) then
-      local at = string.format('%d', now)
+if not KEYS[5] and not string.find(fingerprints, ',', 1, true) then
+  if not raw and string.find(ARGV[6], 'none', 1, true) then
+    if redis.call('SET', lease, attempt .. ':1', 'NX', 'PX', lease_ms) then
+      -- A script has one time: what the lease ends at tells it, sooner than TIME would.
+      local ends = redis.call('PEXPIRETIME', lease)
+      local at = string.format('%d', ends - lease_ms)
       redis.call('SET', record, '3 ' .. fingerprints .. ' in_flight open 1 ' .. attempt .. ' 1 none 0 '
-        .. at .. ' - ' .. at .. '\n' .. at .. ' none in_flight ' .. ARGV[10] .. ' claimed\n' .. ARGV[12],
+        .. at .. ' - ' .. at .. '\n' .. at .. ' none in_flight ' .. ARGV[7] .. ' claimed\n' .. ARGV[8],
         'PX', ARGV[4])
-      redis.call('ZADD', due, string.format('%d', now + ARGV[3]), id)
+      redis.call('ZADD', due, string.format('%d', ends), id)
       return 'granted 1 1 none ' .. at
     end
   elseif type(raw) == 'string' and not string.find(raw, attempt, 1, true) then
     local ends = 3 + #fingerprints
     if string.find(raw, fingerprints, 3, true) == 3 and (string.find(raw, ' succeeded done ', ends, true)
       == ends or string.find(raw, ' failed done ', ends, true) == ends) then
-      return {'done', raw, ARGV[11] == 'yes' and redis.call('PTTL', record) or 0}
+      if left ~= 'yes' then return raw end
+      return {'done', raw, redis.call('PTTL', record)}
     end
   end
 end
 
-local token, unknown = KEYS[3], KEYS[5]
-local lease_ms, keep_ms, callers, grant_from = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6], ARGV[7]
-local token_until, by, left, asks = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+local unknown, token, lifecycle = KEYS[4], KEYS[5], KEYS[6]
+local keep_ms, grant_from, by, asks = tonumber(ARGV[4]), ARGV[6], ARGV[7], ARGV[8]
+local token_hash, token_until, callers = ARGV[10] or '', tonumber(ARGV[11] or 0), ARGV[12] or ''
+lease_ms = tonumber(lease_ms)
 local r = read(record, raw)
 local state, fence, attempts = r.state or 'none', tonumber(r.fence or 0), tonumber(r.attempts or 0)
 

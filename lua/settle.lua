@@ -8,19 +8,16 @@
 --
 -- ARGV
 --   id
---   attempt
---   fence
---   to       the state the attempt ended in
---   from     states it may leave, comma-separated (the transition table is Rust's)
 --   keep_ms  how long the record is kept from now
 --   begun    the first line of the record if nothing but this attempt's claim is known of the order;
 --            empty where nobody knows
+--   begun_to  where in the record its last byte would stand, counted from 0
 --   ended    the record's part of what was answered, `no` without one; behind the whole rest of what
 --            the record becomes if it begins with `begun`
---   answer_at  where in it the part begins
---   channel  where a settle is announced to those who wait
---   by
---   why
+--   told     `attempt fence to from answer_at channel by why`, of which only the last may hold
+--            spaces: to, the state the attempt ended in; from, the states it may leave,
+--            comma-separated (the transition table is Rust's); answer_at, where in `ended` the part of
+--            what was answered begins; channel, where a settle is announced to those who wait
 --
 -- Replies
 --   settled        written, or an earlier copy of this call wrote it; an order that somebody else
@@ -36,23 +33,24 @@
 --                  for this attempt's response any more
 --   gone           there is no such record
 local record, lease, due, lifecycle = KEYS[1], KEYS[2], KEYS[3], KEYS[5]
-local id, keep_ms, begun, ended = ARGV[1], ARGV[6], ARGV[7], ARGV[8]
+local id, keep_ms, begun, ended = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 
 -- One way is gone by nearly all, and is short: an attempt ends while nothing but its claim is known of
 -- its order and nobody waits, and the sidecar has the record written already. It decides as what
--- follows would; in doubt, that decides.
-local raw = redis.pcall('GET', record)
-if begun ~= '' and not lifecycle and type(raw) == 'string'
-  and string.find(raw, begun, 1, true) == 1 then
+-- follows would; in doubt, that decides. Of the record only this line is read: every byte that Redis
+-- hands to Lua takes its time.
+if begun ~= '' and not lifecycle and redis.pcall('GETRANGE', record, '0', ARGV[4]) == begun then
   redis.call('SET', record, ended, 'PX', keep_ms)
   redis.call('ZREM', due, id)
   redis.call('DEL', lease)
   return 'settled'
 end
 
-local unknown, attempt, fence, to, from = KEYS[4], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local answer, channel, by, why = string.sub(ended, ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
-local r = read(record, raw)
+local unknown = KEYS[4]
+local attempt, fence, to, from, answer_at, channel, by, why =
+  string.match(ARGV[6], '^' .. string.rep('(%S+) ', 7) .. '(.*)$')
+local answer = string.sub(ended, answer_at)
+local r = read(record)
 if not r.state then
   return {'gone'}
 end

@@ -194,12 +194,16 @@ impl Store {
         let order = ask.order;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
-        let (hash, until) = ask.token.map_or(("", 0), |token| (token.hash.as_str(), token.until));
-        let token = self.names.token(order.partition, hash);
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
+        let hash = ask.token.map_or("", |token| token.hash.as_str());
+        let token = self.names.token(order.partition, hash);
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
+        let mut keys = vec![&*record, &lease, &due, &unknown];
+        if ask.token.is_some() || lifecycle.is_some() {
+            keys.push(&token);
+        }
+        keys.extend(lifecycle.as_deref());
         let grant_from = words(ask.grant_from);
         let asked = parts::asked(order, ask.callers, ask.ask, ask.trace);
         let arguments = |command: &mut Cmd| {
@@ -209,13 +213,15 @@ impl Store {
                 .arg(millis(ask.lease))
                 .arg(millis(ask.keep.max(ask.lease.saturating_mul(2))))
                 .arg(ask.fingerprints)
-                .arg(if hash.is_empty() { "" } else { ask.callers })
                 .arg(&grant_from)
-                .arg(hash)
-                .arg(until)
                 .arg(&self.config.by)
-                .arg(if ask.left { "yes" } else { "" })
                 .arg(&asked);
+            if ask.left || ask.token.is_some() {
+                command.arg(if ask.left { "yes" } else { "" });
+            }
+            if let Some(token) = ask.token {
+                command.arg(&token.hash).arg(token.until).arg(ask.callers);
+            }
         };
         let (word, mut reply) = self.run_confirmed(&script::CLAIM, &keys, arguments).await?;
         Ok(match word.as_str() {
@@ -228,7 +234,12 @@ impl Store {
                 Claim::Granted { fence, attempts, from, begun: begun.map(Arc::new) }
             }
             "found" => Claim::Found(record::found(&mut reply, order, &self.config.secrets)?),
-            "done" => Claim::Found(record::done(&mut reply, order, &self.config.secrets)?),
+            // The format that a record begins with.
+            "3" => Claim::Found(record::ended(reply.all(), 0, order, &self.config.secrets)?),
+            "done" => {
+                let (raw, left) = (reply.bytes()?, reply.number::<i64>()?);
+                Claim::Found(record::ended(raw, left, order, &self.config.secrets)?)
+            }
             "lapsed" => Claim::Lapsed { fence: reply.number()? },
             "mismatch" => Claim::Mismatch(record::state(&mut reply)?),
             "moving" => Claim::Moving(record::state(&mut reply)?),
@@ -279,28 +290,25 @@ impl Store {
         let answer = parts::answered(kept, order, &self.config.secrets);
         let is_plain = to.is_final() && order.part.is_none();
         let begun = begun.filter(|begun| is_plain && begun.is_of(attempt, *fence));
-        let told = (*to, &*self.config.by, *why);
-        let ended = begun.map(|begun| begun.ended(attempt, told, answer.len()));
+        let by = &*self.config.by;
+        let ended = begun.map(|begun| begun.ended(attempt, (*to, by, why), answer.len()));
         let mut ended = ended.unwrap_or_default();
         let answer_at = ended.len() + 1;
         ended.extend_from_slice(&answer);
+        let line = begun.map_or(&b""[..], |begun| begun.line());
+        let (attempt, to) = (attempt.as_str(), to.word());
+        let told = format!("{attempt} {fence} {to} {from} {answer_at} {channel} {by} {why}");
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
         let (word, mut reply) = self
             .run(&script::SETTLE, &keys, |command| {
                 command
                     .arg(&*order.id)
-                    .arg(attempt.as_str())
-                    .arg(fence)
-                    .arg(to.word())
-                    .arg(&from)
                     .arg(millis(*keep))
-                    .arg(begun.map_or(&b""[..], |begun| begun.line()))
+                    .arg(line)
+                    .arg(line.len().saturating_sub(1))
                     .arg(&ended)
-                    .arg(answer_at)
-                    .arg(&channel)
-                    .arg(&self.config.by)
-                    .arg(why);
+                    .arg(&told);
             })
             .await?;
         Ok(match word.as_str() {

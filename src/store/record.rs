@@ -127,13 +127,14 @@ pub(super) fn state(reply: &mut Reply) -> Result<State, StoreError> {
     State::from_word(&word).ok_or(StoreError::Protocol { script: "state", reply: word })
 }
 
-/// The tail of `done`.
-pub(super) fn done(
-    reply: &mut Reply,
+/// An order that ended, by its record as it lies in Redis and how long that is kept yet, ms; 0 where
+/// nobody asked.
+pub(super) fn ended(
+    raw: Vec<u8>,
+    left: i64,
     order: &Order,
     secrets: &Secrets,
 ) -> Result<Found, StoreError> {
-    let (raw, left) = (reply.bytes()?, reply.number::<i64>()?);
     let text = Text::read(raw).ok_or_else(|| StoreError::Protocol {
         script: "claim",
         reply: "a record that cannot be read".into(),

@@ -202,6 +202,14 @@ impl Reply {
         text.parse().map_err(|_| protocol(self.script, format!("{text:?} for a number")))
     }
 
+    /// All of a reply that is one text, as it was before anything was read.
+    pub fn all(self) -> Vec<u8> {
+        match self.values {
+            Values::Text(text, _) => text,
+            Values::List(_) => Vec::new(),
+        }
+    }
+
     /// What is left.
     pub fn remaining(&self) -> usize {
         match &self.values {

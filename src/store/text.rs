@@ -40,12 +40,13 @@ impl Begun {
         let token = if token.is_empty() { "-" } else { token };
         let mut text = Vec::with_capacity(fingerprint.len() + token.len() + asked.len() + 192);
         let (attempt, now) = (attempt.as_str().as_bytes(), now.as_bytes());
-        let line = [b"3 ", fingerprint, UNDER_WAY, attempt, SINCE, now, b" ", token.as_bytes()];
-        put(&mut text, &line);
+        put(&mut text, &[b"3 ", fingerprint]);
+        let fingerprint = text.len();
+        put(&mut text, &[UNDER_WAY, attempt, SINCE, now, b" ", token.as_bytes()]);
         put(&mut text, &[b" ", now, b"\n"]);
         let line = text.len();
         put(&mut text, &[now, b" none in_flight ", by.as_bytes(), b" claimed\n", asked]);
-        Begun { text, fingerprint: 2 + fingerprint.len(), line, at, heard: Instant::now() }
+        Begun { text, fingerprint, line, at, heard: Instant::now() }
     }
 
     /// Whether it is what this attempt's claim left, under this fence.

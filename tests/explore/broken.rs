@@ -91,7 +91,7 @@ fn settling_without_the_fence_breaks_fenced_writes() {
 
 #[test]
 fn settling_without_looking_at_what_happened_meanwhile_breaks_fenced_writes() {
-    let look = "and string.find(raw, begun, 1, true) == 1 then";
+    let look = "and redis.pcall('GETRANGE', record, '0', ARGV[4]) == begun then";
     let patch = patch("settle", look, "then");
     let retrying = Play { retry: true, ..play(&[Payer, Payer], LEASE) };
     finds("fenced-writes", &retrying, &[patch]);

@@ -107,13 +107,17 @@ pub fn step(run: &mut Run<'_>, before: &Seen) {
         found(run, "fenced-writes", "a claim was given back by who did not hold it".into());
     }
     let wrote = match (script, reply[0].as_str()) {
-        ("settle", "settled" | "kept") => argument(&words, 2).parse().ok(),
-        ("renew", "renewed" | "regained") => argument(&words, 1).parse().ok(),
-        ("resolve", "resolved") => argument(&words, 2).parse().ok(),
-        ("release", "released") => argument(&words, 1).parse().ok(),
+        // Among the words of what it was told.
+        ("settle", "settled" | "kept") => argument(&words, 5).split(' ').nth(1),
+        ("renew", "renewed" | "regained") => Some(argument(&words, 1)),
+        ("resolve", "resolved") => Some(argument(&words, 2)),
+        ("release", "released") => Some(argument(&words, 1)),
         _ => None,
     };
-    if let Some(fence) = wrote.filter(|fence: &u64| *fence < now.fence()) {
+    // Empty: whichever fence stands.
+    let wrote = wrote.filter(|fence| !fence.is_empty());
+    let wrote = wrote.map(|fence| fence.parse::<u64>().expect("a fence"));
+    if let Some(fence) = wrote.filter(|fence| *fence < now.fence()) {
         let what = format!("{script} wrote under {fence} when {} stood", now.fence());
         found(run, "fenced-writes", what);
     }

@@ -54,6 +54,8 @@ pub fn brief(script: &str, reply: &Reply) -> String {
     let kept = match (script, words[0]) {
         ("claim", "found" | "granted") => &words[..words.len() - 1],
         ("claim", "done") => return without_times(words[1]),
+        // A record as it lies in Redis.
+        ("claim", "3") => return without_times(&words.join(" ")),
         ("look", "order") => {
             let mut fields = Vec::new();
             for pair in words[3..].chunks_exact(2) {

@@ -124,6 +124,7 @@ impl Bench {
             ask: Some(ASK),
             token: None,
             trace: None,
+            left: true,
             begun: self.begun.clone(),
         }
     }
@@ -489,6 +490,7 @@ pub struct Ask<'a> {
     ask: Option<Duration>,
     token: Option<SpentToken>,
     trace: Option<TraceContext>,
+    left: bool,
     begun: Begun,
 }
 
@@ -545,6 +547,12 @@ impl<'a> Ask<'a> {
         self
     }
 
+    /// Not interested in how long the record of an order that has ended is kept.
+    pub fn whatever_is_left(mut self) -> Ask<'a> {
+        self.left = false;
+        self
+    }
+
     /// Told of in that span.
     pub fn traced(mut self, span: TraceContext) -> Ask<'a> {
         self.trace = Some(span);
@@ -567,7 +575,7 @@ impl<'a> Ask<'a> {
             ask: self.ask,
             token: self.token.as_ref(),
             trace: self.trace,
-            left: true,
+            left: self.left,
         };
         let mut claim = self.store.claim(&ask).await?;
         if let Claim::Granted { begun, .. } = &mut claim

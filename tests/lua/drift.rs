@@ -249,6 +249,10 @@ fn expected(
         "conclude" => "a callback said so",
         _ => "nothing was sent",
     };
+    let attempt = bench.attempt("A");
+    let channel = bench.store.names().settled_channel();
+    let left = onceward::model::order::words(Succeeded.entered_from());
+    let told = format!("{} 1 succeeded {left} 1 {channel} {BY} upstream said so", attempt.as_str());
     let rows = |state: State| onceward::model::order::words(state.entered_from());
     let from = match script {
         "adopt" => rows(State::Cancelling),
@@ -274,8 +278,9 @@ fn expected(
         ("asked", vec![asked(script != "enqueue")]),
         ("answer", text("yes 200 19\nx-channel: alipay\r\npaid")),
         ("begun", text("")),
+        ("begun_to", text("0")),
         ("ended", text("yes 200 19\nx-channel: alipay\r\npaid")),
-        ("answer_at", text("1")),
+        ("told", vec![told]),
         ("left", text("yes")),
         ("order", orders),
         ("key", text("2024-0001")),

@@ -107,7 +107,9 @@ pub fn replies(source: &str) -> Vec<(String, usize)> {
         let words = words(text);
         (words[0].clone(), words.len() - 1 + usize::from(rest.starts_with(" .. ")))
     });
-    listed.chain(texts).collect()
+    // A record as it lies in Redis begins with its format.
+    let raw = code.split("return raw").skip(1).map(|_| ("3".to_owned(), 0));
+    listed.chain(texts).chain(raw).collect()
 }
 
 /// The values of a table whose opening brace has been read.

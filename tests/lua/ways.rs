@@ -6,6 +6,8 @@ use onceward::model::order::State::{Cancelled, Failed, InFlight, None, Succeeded
 use onceward::model::response::Kept;
 use onceward::model::token::Token;
 use onceward::store::orders::{Claim, Settle};
+use onceward::store::record::Found;
+use std::time::Duration;
 
 /// Two digests of one request: nobody takes the short way with them.
 const BOTH: &str = "payload,older";
@@ -131,6 +133,17 @@ async fn a_duplicate_that_must_be_looked_at_closely_goes_the_long_way() {
     let bench = Bench::new();
     bench.claim("A").await;
     bench.settle("A", 1, Succeeded).await;
+    // Whoever asks how long the record is kept is told the same, and that.
+    let (short, long) = (bench.ask("B").whatever_is_left(), bench.ask("B"));
+    let both = short.payload(BOTH).claim().await;
+    assert_eq!(both, bench.ask("B").whatever_is_left().claim().await);
+    match (both, long.claim().await) {
+        (Claim::Found(short), Claim::Found(long)) => {
+            assert_eq!((short.left, long.left.is_zero()), (Duration::ZERO, false));
+            assert_eq!(short, Found { left: Duration::ZERO, ..long });
+        }
+        other => panic!("{other:?}"),
+    }
     // Another request, and an old copy of the claim itself.
     let other = bench.ask("B").payload("other").claim().await;
     assert_eq!(other, Claim::Mismatch(Succeeded));

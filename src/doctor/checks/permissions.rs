@@ -21,6 +21,7 @@ fn needed<'a>(key: &'a str, channel: &'a str) -> Vec<(&'static str, Vec<&'a str>
         ("EVALSHA", vec!["EVALSHA", NO_SUCH_DIGEST, "1", key]),
         ("SET", vec!["SET", key, "1", "NX", "PX", "0"]),
         ("GET", vec!["GET", key]),
+        ("GETRANGE", vec!["GETRANGE", key, "0", "0"]),
         ("DEL", vec!["DEL", key]),
         ("EXISTS", vec!["EXISTS", key]),
         ("PTTL", vec!["PTTL", key]),
