@@ -1,38 +1,44 @@
-//! What Redis tells of itself.
+//! What the servers that are written to tell of themselves.
 
 use super::{Store, StoreError};
 use redis::Value;
 
+/// A server's eviction policy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Eviction {
+    /// Where the server is.
+    pub server: String,
+    /// The policy, as Redis calls it; `None` where it is not told.
+    pub policy: Option<String>,
+}
+
 impl Store {
-    /// The eviction policy of each server that answers; none where it is not told.
+    /// The eviction policy of each server that is written to and answers; and why the last one did
+    /// not that does not.
     ///
     /// # Errors
-    /// When Redis cannot be asked.
-    pub async fn eviction_policies(&self) -> Result<Vec<String>, StoreError> {
+    /// When it cannot be found out which servers there are.
+    pub async fn evictions(&self) -> Result<(Vec<Eviction>, Option<StoreError>), StoreError> {
         let mut info = redis::cmd("INFO");
         info.arg("memory");
-        let mut policies = Vec::new();
-        policies_in(&self.send("info", &info).await?, &mut policies);
-        Ok(policies)
-    }
-}
-
-/// One server answers with a text, a cluster with one for each.
-fn policies_in(answer: &Value, policies: &mut Vec<String>) {
-    match answer {
-        Value::BulkString(bytes) => policies.extend(policy(&String::from_utf8_lossy(bytes))),
-        Value::VerbatimString { text, .. } | Value::SimpleString(text) => {
-            policies.extend(policy(text));
+        let (mut told, mut silent) = (Vec::new(), None);
+        for (shard, server) in self.link.shards().await?.into_iter().enumerate() {
+            match self.send_to("info", shard, &info).await {
+                Ok(answer) => told.push(Eviction { server, policy: policy(&answer) }),
+                Err(error) => silent = Some(error),
+            }
         }
-        Value::Map(pairs) => pairs.iter().for_each(|(_, value)| policies_in(value, policies)),
-        Value::Array(values) => values.iter().for_each(|value| policies_in(value, policies)),
-        _ => {}
+        Ok((told, silent))
     }
 }
 
-fn policy(info: &str) -> Option<String> {
-    let mut lines = info.lines();
-    let policy = lines.find_map(|line| line.strip_prefix("maxmemory_policy:"))?;
+fn policy(info: &Value) -> Option<String> {
+    let text = match info {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.into(),
+        _ => return None,
+    };
+    let policy = text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"))?;
     Some(policy.trim().to_owned())
 }
 
@@ -41,20 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn policies_of_one_server_and_of_many() {
-        let info = |policy: &str| {
-            let text = format!("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:{policy}\r\n");
-            Value::BulkString(text.into_bytes())
-        };
-        let check = |answer: Value, expected: &[&str]| {
-            let mut policies = Vec::new();
-            policies_in(&answer, &mut policies);
-            assert_eq!(policies, expected, "{answer:?}");
-        };
-        check(info("noeviction"), &["noeviction"]);
-        check(Value::BulkString(b"# Memory\r\n".to_vec()), &[]);
-        let node = |name: &str| Value::BulkString(name.into());
-        let pairs = vec![(node("a"), info("noeviction")), (node("b"), info("allkeys-lru"))];
-        check(Value::Map(pairs), &["noeviction", "allkeys-lru"]);
+    fn a_policy_is_read_however_it_is_told() {
+        let text = "# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n";
+        let verbatim =
+            Value::VerbatimString { format: redis::VerbatimFormat::Text, text: text.into() };
+        for told in [Value::BulkString(text.into()), verbatim] {
+            assert_eq!(policy(&told).as_deref(), Some("allkeys-lru"), "{told:?}");
+        }
+        for nothing in [Value::BulkString(b"# Memory\r\n".to_vec()), Value::Nil] {
+            assert_eq!(policy(&nothing), None, "{nothing:?}");
+        }
     }
 }

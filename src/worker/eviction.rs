@@ -2,6 +2,7 @@
 //!
 //! `onceward doctor` says so to whoever asks; this says so to whoever did not.
 
+use crate::store::server::Eviction as Told;
 use crate::store::{Store, StoreError};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -30,8 +31,8 @@ impl EvictionMetrics {
         let metrics = EvictionMetrics::default();
         registry.register(
             "redis_eviction_unsafe",
-            "1 while the policy of Redis is not noeviction, so that it may drop claims; 0 when it \
-             is, or is not told",
+            "1 while the policy of Redis, in a Cluster of any primary, is not noeviction, so that it \
+             may drop claims; 0 when it is, or is not told",
             metrics.is_unsafe.clone(),
         );
         metrics
@@ -61,17 +62,26 @@ impl Eviction {
         }
     }
 
+    /// One server that may drop claims is enough. While one does not answer, that all are safe is not
+    /// known: what was seen last stands.
     async fn look(&self) -> Result<(), StoreError> {
-        let policies = self.store.eviction_policies().await?;
-        let bad = policies.iter().find(|policy| *policy != SAFE);
-        let before = self.metrics.is_unsafe.set(bad.is_some().into());
-        if let Some(policy) = bad
-            && before == 0
-        {
-            tracing::error!(
-                policy,
-                "Redis may drop claims when it is full: CONFIG SET maxmemory-policy noeviction"
-            );
+        let (evictions, silent) = self.store.evictions().await?;
+        let may_drop = |eviction: &&Told| eviction.policy.as_deref().is_some_and(|it| it != SAFE);
+        let bad = evictions.iter().find(may_drop);
+        match (bad, silent) {
+            (None, Some(error)) => return Err(error),
+            (None, None) => {
+                self.metrics.is_unsafe.set(0);
+            }
+            (Some(Told { server, policy }), _) => {
+                if self.metrics.is_unsafe.set(1) == 0 {
+                    tracing::error!(
+                        server,
+                        policy,
+                        "Redis may drop claims when it is full: CONFIG SET maxmemory-policy noeviction"
+                    );
+                }
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::login::{README, nowhere, refusals, set_up};
 use crate::support::client::Call;
 use crate::support::cluster::Cluster;
 use crate::support::measured::measured;
+use crate::support::redis::Redis;
 use crate::support::sidecar::Builder;
 use crate::support::until;
 use crate::support::upstream::Upstream;
@@ -204,4 +205,28 @@ fn an_idle_sidecar_leaves_a_cluster_alone_and_part_of_one_is_no_reason_not_to_be
         let reasons = ready.json()["reasons"].to_string();
         ready.status == 200 && reasons.contains(&silent)
     });
+}
+
+#[test]
+fn a_primary_that_may_drop_claims_is_told_of_whichever_it_is() {
+    let (cluster, upstream) = (Cluster::start(), Upstream::start());
+    let policy = |node: &Redis, policy: &str| {
+        assert_eq!(node.command(&["CONFIG", "SET", "maxmemory-policy", policy]), "OK");
+    };
+    for primary in &cluster.nodes[..3] {
+        policy(primary, "allkeys-lru");
+        let onceward = build(&cluster, &upstream).set("REDIS_TIMEOUT", "5s").start();
+        onceward.counts("onceward_redis_eviction_unsafe", 1.0);
+        onceward.logs("may drop claims");
+        let log = onceward.log();
+        let line = log.lines().find(|line| line.contains("may drop claims")).unwrap();
+        assert!(line.contains(&format!("127.0.0.1:{}", primary.port)), "{line}");
+        policy(primary, "noeviction");
+    }
+    // Nor does one that does not answer hide another.
+    policy(&cluster.nodes[2], "volatile-ttl");
+    cluster.nodes[0].pause();
+    let onceward = build(&cluster, &upstream).start();
+    onceward.counts("onceward_redis_eviction_unsafe", 1.0);
+    cluster.nodes[0].resume();
 }
