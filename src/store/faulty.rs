@@ -1,10 +1,11 @@
 //! The accidents that may happen to a Redis command, told as the real ones are.
 
-use super::link::{self, Link};
+use super::link::{self, Confirm, Link};
 use super::names::Names;
 use super::{Store, StoreError, script};
 use crate::fault::{At, Carry, Deed, Faults, Firing};
 use redis::{Arg, Cmd, Value};
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// Commands that are no scripts, by the name they are counted and matched under.
@@ -15,6 +16,35 @@ pub fn commands() -> Vec<&'static str> {
     script::all().into_iter().map(|script| script.name).chain(PLAIN).collect()
 }
 
+/// By which way a command goes to Redis.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// With all others, to the server that serves its partition.
+    Shared,
+    /// To one of the servers that are written to.
+    To(usize),
+    /// On a connection of its own, on which replicas confirm what it promises.
+    Confirmed(Confirm),
+}
+
+impl Way {
+    async fn send(self, link: &Link, command: &Cmd) -> Result<Value, StoreError> {
+        match self {
+            Way::Shared => link.send(command).await,
+            Way::To(shard) => link.send_to(shard, command).await,
+            Way::Confirmed(confirm) => link.send_confirmed(command, &confirm).await,
+        }
+    }
+
+    /// How long it may take in all.
+    fn timeout(self, link: &Link) -> Duration {
+        match self {
+            Way::Shared | Way::To(_) => link.timeout(),
+            Way::Confirmed(confirm) => link.timeout() + confirm.timeout,
+        }
+    }
+}
+
 impl Store {
     /// Sends a command that accidents may happen to. One that is held back for longer than anybody
     /// waits for it takes effect all the same, later: as on a network.
@@ -22,8 +52,9 @@ impl Store {
         &self,
         name: &'static str,
         command: &Cmd,
+        way: Way,
     ) -> Result<Value, StoreError> {
-        let deadline = Instant::now() + self.link.timeout();
+        let deadline = Instant::now() + way.timeout(&self.link);
         let (link, faults, command) = (self.link.clone(), self.faults.clone(), command.clone());
         let names = self.names.clone();
         let sending = async move {
@@ -32,10 +63,11 @@ impl Store {
             forget(&before, &link, &names, &command).await?;
             if before.iter().any(|firing| firing.deed == Deed::Duplicate) {
                 // Both are on their way before either is answered.
-                let (_, second) = tokio::join!(link.send(&command), link.send(&command));
+                let (_, second) =
+                    tokio::join!(way.send(&link, &command), way.send(&link, &command));
                 return back(&faults, name, second).await;
             }
-            back(&faults, name, link.send(&command).await).await
+            back(&faults, name, way.send(&link, &command).await).await
         };
         let sending = tokio::spawn(sending.on_same_behalf());
         match timeout_at(deadline, sending).await {
@@ -43,26 +75,6 @@ impl Store {
             Ok(Err(_)) => Err(StoreError::Lost("its task broke down".into())),
             Err(_) => Err(silence()),
         }
-    }
-
-    /// The same accidents around a command that has a connection of its own.
-    pub(super) async fn around(
-        &self,
-        name: &'static str,
-        command: &Cmd,
-        sending: impl Future<Output = Result<Value, StoreError>>,
-    ) -> Result<Value, StoreError> {
-        if !self.faults.are_on() {
-            return sending.await;
-        }
-        let deadline = Instant::now() + self.link.timeout() + self.config.wait_timeout;
-        let struck = async {
-            let before = self.faults.to_command(At::RedisBefore, name);
-            strike(&before, deadline).await?;
-            forget(&before, &self.link, &self.names, command).await?;
-            back(&self.faults, name, sending.await).await
-        };
-        timeout_at(deadline, struck).await.unwrap_or_else(|_| Err(silence()))
     }
 }
 

@@ -34,6 +34,7 @@ pub use metrics::StoreMetrics;
 
 use crate::fault::Faults;
 use crate::model::seal::Secrets;
+use faulty::Way;
 use history::{History, Looks};
 use link::{Confirm, Link};
 use names::Names;
@@ -118,7 +119,7 @@ impl Store {
         let started = Instant::now();
         let answer = match self.faults.are_on() {
             false => self.link.send(command).await,
-            true => self.send_faulty(name, command).await,
+            true => self.send_faulty(name, command, Way::Shared).await,
         };
         self.metrics.command(name, started.elapsed(), answer.as_ref().err());
         answer
@@ -132,7 +133,10 @@ impl Store {
         command: &Cmd,
     ) -> Result<Value, StoreError> {
         let started = Instant::now();
-        let answer = self.around(name, command, self.link.send_to(shard, command)).await;
+        let answer = match self.faults.are_on() {
+            false => self.link.send_to(shard, command).await,
+            true => self.send_faulty(name, command, Way::To(shard)).await,
+        };
         self.metrics.command(name, started.elapsed(), answer.as_ref().err());
         answer
     }
@@ -171,8 +175,10 @@ impl Store {
         let mut command = script.by_text(keys);
         arguments(&mut command);
         let started = Instant::now();
-        let sending = self.link.send_confirmed(&command, confirm);
-        let answer = self.around(script.name, &command, sending).await;
+        let answer = match self.faults.are_on() {
+            false => self.link.send_confirmed(&command, confirm).await,
+            true => self.send_faulty(script.name, &command, Way::Confirmed(*confirm)).await,
+        };
         self.metrics.command(script.name, started.elapsed(), answer.as_ref().err());
         Reply::open(script, answer?)
     }

@@ -3,11 +3,12 @@
 use super::{play, playing};
 use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
+use crate::support::sidecar::Sidecar;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use serde_json::{Value, json};
 
-fn errors(onceward: &crate::support::sidecar::Sidecar, kind: &str) -> f64 {
+fn errors(onceward: &Sidecar, kind: &str) -> f64 {
     onceward.metric(&format!(r#"onceward_redis_errors_total{{kind="{kind}"}}"#))
 }
 
@@ -74,6 +75,60 @@ fn a_claim_that_comes_late_finds_itself_void() {
 #[test]
 fn a_claim_that_comes_twice_is_one() {
     check_claim("redis_before", json!({"duplicate": true}), PAID, "", 1);
+}
+
+/// A sidecar whose claims a replica confirms; its Redis, which writes down every command, and the
+/// replica.
+fn confirmed(upstream: &Upstream, timeout: &str) -> (Sidecar, [Redis; 2]) {
+    let all = ["--slowlog-log-slower-than", "0", "--slowlog-max-len", "10000"];
+    let redis = Redis::start_with(&all);
+    let port = redis.port.to_string();
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
+    until("the replica follows", || redis.replication("slave0").contains("state=online"));
+    let onceward = playing(&redis, upstream)
+        .set("REDIS_TIMEOUT", timeout)
+        .set("REDIS_WAIT_REPLICAS", "1")
+        .set("REDIS_WAIT_TIMEOUT", timeout)
+        .start();
+    // A replica that is online may still be loading what it was sent.
+    until("it is paid", || Call::pay("warm").send(onceward.address).status == 200);
+    (onceward, [redis, replica])
+}
+
+/// How many claims Redis ran that came by their text: those that replicas confirm.
+fn claims(redis: &Redis) -> usize {
+    redis.command(&["SLOWLOG", "GET", "-1"]).matches("-- claim: spend the token").count()
+}
+
+#[test]
+fn a_claim_that_comes_twice_is_one_where_replicas_confirm_it() {
+    let upstream = Upstream::start();
+    let (onceward, [redis, _replica]) = confirmed(&upstream, "10s");
+    let before = (upstream.calls(), claims(&redis));
+    let rule = json!({"at": "redis_before", "do": {"duplicate": true}, "command": "claim"});
+    onceward.fault("f", rule);
+    let reply = Call::pay("1").send(onceward.address);
+    assert_eq!(told(&reply), (200, String::new(), "succeeded".to_owned()));
+    assert_eq!(reply.header("onceward-fault"), Some("f"));
+    assert_eq!((upstream.calls(), claims(&redis)), (before.0 + 1, before.1 + 2));
+}
+
+#[test]
+fn a_claim_that_comes_late_finds_itself_void_where_replicas_confirm_it() {
+    let upstream = Upstream::start();
+    let (onceward, [redis, _replica]) = confirmed(&upstream, "1s");
+    let before = (upstream.calls(), claims(&redis));
+    let rule =
+        json!({"at": "redis_before", "do": {"delay": "10m"}, "command": "claim", "times": 1});
+    onceward.fault("f", rule);
+    let reply = Call::pay("1").send(onceward.address);
+    assert_eq!(told(&reply), (503, "store-unavailable".to_owned(), "unknown".to_owned()));
+    assert_eq!(claims(&redis), before.1);
+    onceward.heal("f");
+    until("it arrives after all", || claims(&redis) == before.1 + 1);
+    assert_eq!(upstream.calls(), before.0);
+    until("it is paid", || Call::pay("1").send(onceward.address).status == 200);
+    assert_eq!(upstream.calls(), before.0 + 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 const CONNECTIONS: usize = 32;
 
 /// What is to be confirmed, and by whom.
+#[derive(Clone, Copy)]
 pub struct Confirm {
     /// So many replicas.
     pub replicas: u32,
