@@ -53,8 +53,9 @@ const TRIES: usize = 3;
 const MAX_ANSWER_HEADERS: usize = 200;
 const MAX_ANSWER_HEAD: usize = 64 * 1024;
 
-/// Bytes of an answer read at a time, where it comes that fast.
-const MAX_READ: usize = 128 * 1024;
+/// Bytes of an answer read at a time, where it comes that fast; as many as of a request's body, for the
+/// same reason.
+const MAX_READ: usize = 96 * 1024;
 
 /// One thread's client.
 pub struct Upstream {
