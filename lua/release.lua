@@ -10,6 +10,7 @@
 --
 -- ARGV
 --   id
+--   turn     names this call; a copy of it gets the same answer
 --   fence    the fence the word is about, or empty for any
 --   from     states none may be entered from, comma-separated (the transition table is Rust's)
 --   keep_ms  how long the record is kept from now
@@ -18,19 +19,23 @@
 --   why
 --
 -- Replies
---   released       the next duplicate may run it
---   again          so it might before, by an earlier call; nothing was written
+--   released       the next duplicate may run it, or an earlier copy of this call let it
+--   again          so it might before, by another call; nothing was written
 --   fenced fence   another attempt has begun, under this fence; nothing was written
 --   refused state  it is not of unknown outcome; nothing was written
 --   gone           there is no such record
 local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lifecycle = KEYS[5]
-local id, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
+local id, turn, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local channel, by, why = ARGV[6], ARGV[7], ARGV[8]
 
 local r = read(record)
 if not r.state then
   return {'gone'}
+end
+-- Whatever became of it since: the permission was given.
+if r.turn == turn then
+  return {'released'}
 end
 if fence ~= '' and (r.fence or '0') ~= fence then
   return {'fenced', r.fence or '0'}
@@ -47,7 +52,7 @@ local now, waited = now_ms(), r.waited
 follow(lifecycle, opened(r.asked).move, id, 'none', now)
 r.history = noted(r.history, now, r.state, 'none', by, why)
 r.state, r.released, r.updated, r.waited = 'none', r.attempt or '-', text(now), nil
-r.answered = nil
+r.answered, r.turn = nil, turn
 write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)

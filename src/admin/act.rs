@@ -11,7 +11,7 @@ use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::store::cancel::{Cancel, CancelAsk};
-use crate::store::resolve::{Release, Resolution, Resolve, Word};
+use crate::store::resolve::{Permission, Release, Resolution, Resolve, Word};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -147,13 +147,11 @@ impl Admin {
     async fn release(&self, order: &Order, (by, why): (&str, &str)) -> Result<(), Problem> {
         let routes = self.routes.load();
         let keep = routes.named(&order.route).map_or(KEEP, |route| route.tuning.record_ttl);
-        match self.store.release(order, None, keep, Some(by), why).await.map_err(|_| away())? {
-            Release::Released => {
-                self.guard.permitted_rerun();
-                Ok(())
-            }
-            // Permitted, and counted, before.
-            Release::Again => Ok(()),
+        let turn = self.turns.next();
+        let permission = Permission { order, turn: &turn, fence: None, keep, by: Some(by), why };
+        match self.guard.permit(&self.store, &permission).await.map_err(|_| away())? {
+            // Or it was permitted, and counted, before.
+            Release::Released | Release::Again => Ok(()),
             Release::Refused(State::InFlight) => Err(running()),
             Release::Refused(state) if state.is_final() => Err(final_in(state)),
             Release::Refused(state) => Err(illegal(state, "only what is unknown is released")),

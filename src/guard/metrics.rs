@@ -150,8 +150,10 @@ impl GuardMetrics {
         );
         registry.register(
             "permitted_reruns",
-            "Attempts of orders of unknown outcome that were allowed anew: by on_unknown: retry, by \
-             upstream's word that there is no such order, or by an operator",
+            "Permissions to run an order of unknown outcome again, by the replica that gave them: \
+             claims granted by on_unknown: retry, and orders released on upstream's word that there \
+             is no such order or by an operator; one that was given while its answer was lost counts, \
+             one that was never used too",
             metrics.permitted_reruns.clone(),
         );
         registry.register(
@@ -261,11 +263,6 @@ impl GuardMetrics {
             order = %order.id, route = %order.route, lifecycle = stands,
             "an order succeeded whose lifecycle had moved on, and was not moved by it: look at it"
         );
-    }
-
-    /// Counts a permission to run an order of unknown outcome again.
-    pub fn permitted_rerun(&self) {
-        self.permitted_reruns.inc();
     }
 
     /// Counts orders found without a lease by somebody else than a duplicate.

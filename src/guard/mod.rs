@@ -28,6 +28,7 @@ mod first;
 mod hints;
 mod leftovers;
 mod metrics;
+mod rerun;
 
 pub(crate) use exchange::end_to_end;
 pub use hints::{Hint, Hints, hints};

@@ -95,6 +95,11 @@ impl Store {
         &self.names
     }
 
+    /// How long one command may take.
+    pub fn timeout(&self) -> Duration {
+        self.link.timeout()
+    }
+
     /// Which servers that are written to do not answer, and why; all is well when it is empty.
     ///
     /// # Errors

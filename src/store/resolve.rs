@@ -97,12 +97,29 @@ pub enum Resolve {
     Gone,
 }
 
+/// Somebody's word that an order of unknown outcome may run again.
+#[derive(Debug)]
+pub struct Permission<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// Names the call, and nothing else.
+    pub turn: &'a AttemptId,
+    /// The fence the permission is about; `None` for any.
+    pub fence: Option<u64>,
+    /// How long the record is kept from now.
+    pub keep: Duration,
+    /// Who permits it, where it is not this replica's own finding; no spaces.
+    pub by: Option<&'a str>,
+    /// Why, in a few words without secrets, on one line.
+    pub why: &'a str,
+}
+
 /// What letting an order run again found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Release {
-    /// The next duplicate may run it.
+    /// This call lets it.
     Released,
-    /// So it might before: an earlier call permitted it.
+    /// So it might before: another call permitted it.
     Again,
     /// Another attempt has begun, under this fence.
     Fenced(u64),
@@ -206,19 +223,12 @@ impl Store {
         })
     }
 
-    /// Lets an order of unknown outcome run again; `fence` is the one the permission is about,
-    /// `None` for any; `by` is who permits it, where it is not this replica's own finding.
+    /// Lets an order of unknown outcome run again: its next duplicate may.
     ///
     /// # Errors
-    /// When Redis cannot be asked; asking again is safe.
-    pub async fn release(
-        &self,
-        order: &Order,
-        fence: Option<u64>,
-        keep: Duration,
-        by: Option<&str>,
-        why: &str,
-    ) -> Result<Release, StoreError> {
+    /// When Redis cannot be asked; asking again by the same name is safe.
+    pub async fn release(&self, permission: &Permission<'_>) -> Result<Release, StoreError> {
+        let Permission { order, turn, fence, keep, by, why } = permission;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
@@ -230,9 +240,10 @@ impl Store {
             .run(&script::RELEASE, &keys, |command| {
                 command
                     .arg(&*order.id)
+                    .arg(turn.as_str())
                     .arg(&fence)
                     .arg(words(State::None.entered_from()))
-                    .arg(millis(keep))
+                    .arg(millis(*keep))
                     .arg(self.names.settled_channel())
                     .arg(by.unwrap_or(&self.config.by))
                     .arg(why);

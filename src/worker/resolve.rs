@@ -19,7 +19,7 @@ use crate::model::outcome::Meaning;
 use crate::model::trace::TraceContext;
 use crate::route::{Call, Route, Routes};
 use crate::store::record::Record;
-use crate::store::resolve::{Adopt, Release, Resolution, Resolve, Word};
+use crate::store::resolve::{Adopt, Permission, Release, Resolution, Resolve, Word};
 use crate::store::{Store, StoreError};
 use crate::trace::{Kind, Span, Tracer};
 use crate::upstream::{Leg, Upstream};
@@ -283,12 +283,15 @@ impl Resolver {
     }
 
     async fn release(&self, turn: &Turn<'_>) -> Result<&'static str, StoreError> {
-        let keep = turn.route.tuning.record_ttl;
-        let why = "upstream knows no such order";
-        let fence = Some(turn.fence);
-        let release = self.store.release(turn.order, fence, keep, None, why).await?;
-        if release == Release::Released {
-            self.guard.permitted_rerun();
+        let permission = Permission {
+            order: turn.order,
+            turn: &self.turns.next(),
+            fence: Some(turn.fence),
+            keep: turn.route.tuning.record_ttl,
+            by: None,
+            why: "upstream knows no such order",
+        };
+        if self.guard.permit(&self.store, &permission).await? == Release::Released {
             tracing::warn!(
                 order = %turn.order.id, fence = turn.fence,
                 "upstream knows no such order: its next duplicate may run"

@@ -111,7 +111,8 @@ pub fn step(run: &mut Run<'_>, before: &Seen) {
         ("settle", "settled" | "kept") => argument(&words, 5).split(' ').nth(1),
         ("renew", "renewed" | "regained") => Some(argument(&words, 1)),
         ("resolve", "resolved") => Some(argument(&words, 2)),
-        ("release", "released") => Some(argument(&words, 1)),
+        // A copy of a release that was done before says so, and writes nothing.
+        ("release", "released") if now != *before => Some(argument(&words, 2)),
         _ => None,
     };
     // Empty: whichever fence stands.

@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
                 self.granted_from.insert(fence, reply[3].clone());
             }
             ("release", "released") if self.bank.said_absent => {
-                let fence = check::argument(words, 1).parse().expect("a fence");
+                let fence = check::argument(words, 2).parse().expect("a fence");
                 permit(&mut self.permitted, fence);
             }
             ("settle_callback", "stored") => self.acknowledgement_stored = true,

@@ -5,7 +5,7 @@ use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
 use crate::support::sidecar::Sidecar;
 use crate::support::until;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Act, Upstream};
 use serde_json::{Value, json};
 
 fn errors(onceward: &Sidecar, kind: &str) -> f64 {
@@ -229,4 +229,49 @@ fn what_serves_nobody_in_particular_is_met_by_rules_for_everybody() {
     assert!(ready.text().contains("refused (fault f)"), "{}", ready.text());
     onceward.heal("f");
     assert_eq!(Call::get("/readyz").send(onceward.admin).status, 200);
+}
+
+/// A permission to run again is counted once, whatever became of the answer that it stands.
+#[test]
+fn a_permission_whose_answer_is_lost_is_counted_once() {
+    let permitted = |onceward: &Sidecar| onceward.metric("onceward_permitted_reruns_total");
+    let lost = |times: Value| {
+        let rule = json!({"at": "redis_after", "do": {"reset": true}, "command": "release"});
+        let mut rule = rule.as_object().unwrap().clone();
+        rule.extend(times.as_object().unwrap().clone());
+        Value::Object(rule)
+    };
+    let release = |onceward: &Sidecar, key: &str| {
+        Call::post(&format!("/admin/orders/pay/{key}/release")).send(onceward.admin).status
+    };
+    let upstream = Upstream::acting(|_, request| match request.target.as_str() {
+        "/pay" => Act::Reset,
+        _ => Act::status(404, "{}"),
+    });
+    let redis = Redis::start();
+    let routes = r#"[{"name": "pay", "path": "/pay"}]"#;
+    let operated = playing(&redis, &upstream).set("ROUTES", routes).set("REDIS_TIMEOUT", "1s");
+    let operated = operated.start();
+    for key in ["1", "2"] {
+        assert_eq!(Call::pay(key).send(operated.address).state(), "unknown");
+    }
+    // One lost answer is asked for again; while all are lost, it is taken to stand.
+    operated.fault("f", lost(json!({"times": 1})));
+    assert_eq!(release(&operated, "1"), 200);
+    assert_eq!(permitted(&operated), 1.0);
+    operated.fault("f", lost(json!({})));
+    assert_eq!(release(&operated, "2"), 503);
+    assert_eq!(permitted(&operated), 2.0);
+    operated.heal("f");
+    assert_eq!(release(&operated, "2"), 200);
+    assert_eq!(permitted(&operated), 2.0);
+    drop(operated);
+
+    // Upstream's word that there is no such order.
+    let redis = Redis::start();
+    let asking = crate::resolve::asking(&redis, &upstream).set("FAULTS", "on").start();
+    asking.fault("f", lost(json!({"times": 1})));
+    assert_eq!(Call::pay("1").send(asking.address).state(), "unknown");
+    asking.counts("onceward_permitted_reruns_total", 1.0);
+    assert_eq!(asking.fired("f"), 1);
 }

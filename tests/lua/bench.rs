@@ -21,7 +21,7 @@ use onceward::store::orders::{
 };
 use onceward::store::queue::{Dequeue, Enqueue, EnqueueAsk, Entry};
 use onceward::store::record::Record;
-use onceward::store::resolve::{Adopt, AdoptAsk, Release, Resolution, Resolve, Word};
+use onceward::store::resolve::{Adopt, AdoptAsk, Permission, Release, Resolution, Resolve, Word};
 use onceward::store::text;
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
 use prometheus_client::registry::Registry;
@@ -293,9 +293,16 @@ impl Bench {
         self.store.resolve(&resolution).await.unwrap()
     }
 
-    pub async fn release(&self, fence: Option<u64>) -> Release {
-        let released = self.store.release(&self.order, fence, FINAL, None, "upstream said so");
-        released.await.unwrap()
+    pub async fn release(&self, turn: &str, fence: Option<u64>) -> Release {
+        let permission = Permission {
+            order: &self.order,
+            turn: &self.attempt(turn),
+            fence,
+            keep: FINAL,
+            by: None,
+            why: "upstream said so",
+        };
+        self.store.release(&permission).await.unwrap()
     }
 
     /// A cancel by that caller, or by an operator; `confirm` says that the route has a cancel call.

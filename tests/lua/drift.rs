@@ -144,7 +144,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     let record = bench.look().await;
     bench.adopt("A", &record).await;
     bench.resolve("A", Some(1), Succeeded).await;
-    bench.release(Some(1)).await;
+    bench.release("A", Some(1)).await;
     bench.cancel(Some(CALLER), true).await;
 
     bench.redis.command(&["FLUSHDB"]);

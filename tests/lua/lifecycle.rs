@@ -132,7 +132,7 @@ async fn a_move_upstream_knows_nothing_of_frees_the_lifecycle() {
     let all = Orders::new();
     all.bench.claim("P").await;
     all.bench.settle("P", 1, Unknown).await;
-    assert_eq!(all.bench.release(Some(1)).await, Release::Released);
+    assert_eq!(all.bench.release("P", Some(1)).await, Release::Released);
     all.assert_stands("open", false);
 }
 
@@ -184,7 +184,7 @@ async fn a_released_order_that_is_unknown_after_all_moves_again() {
     all.bench.claim("P").await;
     all.bench.lose_lease();
     all.bench.lapse(Some(1)).await;
-    all.bench.release(Some(1)).await;
+    all.bench.release("P", Some(1)).await;
     all.assert_stands("open", false);
     assert_eq!(all.bench.settle("P", 1, Unknown).await, Settle::Settled);
     assert_eq!(all.claim(&all.close, "C").claim().await, Claim::Moving(None));
@@ -200,7 +200,7 @@ async fn overtaken() -> Orders {
     let all = Orders::new();
     all.bench.claim("P").await;
     all.bench.settle("P", 1, Unknown).await;
-    all.bench.release(Some(1)).await;
+    all.bench.release("P", Some(1)).await;
     assert_eq!(all.claim(&all.close, "C").claim().await, granted(1, None));
     all
 }
@@ -226,7 +226,7 @@ async fn a_late_success_moves_a_lifecycle_that_nobody_moved_meanwhile() {
     let all = Orders::new();
     all.bench.claim("P").await;
     all.bench.settle("P", 1, Unknown).await;
-    all.bench.release(Some(1)).await;
+    all.bench.release("P", Some(1)).await;
     assert_eq!(all.bench.settle("P", 1, Succeeded).await, Settle::Settled);
     all.assert_stands("paid", false);
 }

@@ -129,7 +129,7 @@ async fn a_word_about_an_older_attempt_or_a_running_one_writes_nothing() {
     let before = bench.writes();
     assert_eq!(bench.resolve("T", Some(1), Succeeded).await, Resolve::Fenced(2));
     assert!(matches!(bench.resolve("T", Some(2), Succeeded).await, Resolve::Held(_)));
-    assert_eq!(bench.release(Some(2)).await, Release::Refused(InFlight));
+    assert_eq!(bench.release("P", Some(2)).await, Release::Refused(InFlight));
     assert_eq!(bench.writes(), before);
 }
 
@@ -146,14 +146,19 @@ async fn a_released_order_runs_again_under_a_higher_fence_and_bound_as_before() 
     let token = bench.token().await;
     bench.ask("A").token(spent(&token, 0)).claim().await;
     bench.settle("A", 1, Unknown).await;
-    assert_eq!(bench.release(Some(1)).await, Release::Released);
+    assert_eq!(bench.release("P", Some(1)).await, Release::Released);
     let before = bench.writes();
-    assert_eq!(bench.release(Some(1)).await, Release::Again);
+    assert_eq!(bench.release("P", Some(1)).await, Release::Released, "a copy of the same call");
+    assert_eq!(bench.release("Q", Some(1)).await, Release::Again);
     assert_eq!(bench.writes(), before);
     assert!(bench.indexed(&bench.due()).is_empty() && bench.indexed(&bench.unknown()).is_empty());
     assert_eq!(bench.ask("B").payload("other").claim().await, Claim::Mismatch(None));
     let again = bench.ask("B").payload(PAYLOAD).token(spent(&token, 0));
     assert_eq!(again.claim().await, granted(2, None));
+    let before = bench.writes();
+    assert_eq!(bench.release("P", Some(1)).await, Release::Released, "whatever came of it");
+    assert_eq!(bench.release("Q", Some(1)).await, Release::Fenced(2));
+    assert_eq!(bench.writes(), before);
     assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Fenced(2));
     assert_eq!(bench.claim("A").await, Claim::Voided);
     assert_eq!(bench.abandon("B").await, Abandon::Abandoned(None));
@@ -162,11 +167,11 @@ async fn a_released_order_runs_again_under_a_higher_fence_and_bound_as_before() 
 #[tokio::test]
 async fn an_attempt_that_tells_after_its_release_is_believed_while_nothing_else_ran() {
     let bench = unknown().await;
-    bench.release(Some(1)).await;
+    bench.release("P", Some(1)).await;
     assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Settled);
     assert_eq!(found(bench.claim("B").await), (Succeeded, answer(200, b"paid")));
     let bench = unknown().await;
-    bench.release(Some(1)).await;
+    bench.release("P", Some(1)).await;
     assert_eq!(bench.settle("A", 1, Unknown).await, Settle::Settled);
     assert_eq!(found(bench.claim("B").await).0, Unknown);
 }
@@ -182,7 +187,7 @@ async fn what_was_given_back_is_not_settled_by_its_old_attempt() {
 #[tokio::test]
 async fn what_was_never_sent_or_is_still_queued_is_nobodys_to_resolve() {
     let bench = unknown().await;
-    bench.release(Some(1)).await;
+    bench.release("P", Some(1)).await;
     let before = bench.writes();
     for to in [State::Cancelled, Succeeded, Failed] {
         assert_eq!(bench.resolve("T", Option::None, to).await, Resolve::Refused(None));

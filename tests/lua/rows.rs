@@ -117,7 +117,7 @@ async fn attempt(bench: &Bench, what: Try, entry: Option<&Entry>) {
             }
         }
         Try::Release => {
-            bench.release(Option::None).await;
+            bench.release("P", Option::None).await;
         }
         Try::Conclude(to) => {
             bench.conclude(to).await;

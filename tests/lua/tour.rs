@@ -202,7 +202,7 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench.redis.command(&["FLUSHDB"]);
     let mut seen = vec![
         resolve(bench.resolve("R", None, Succeeded).await),
-        release(bench.release(None).await),
+        release(bench.release("P", None).await),
         cancel(bench.cancel(Some(CALLER), true).await),
     ];
     bench.redis.command(&["FLUSHDB"]);
@@ -210,8 +210,8 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     seen.extend([
         resolve(bench.resolve("R", Some(1), Succeeded).await),
         resolve(bench.resolve("R", Some(2), Succeeded).await),
-        release(bench.release(Some(2)).await),
-        release(bench.release(Some(1)).await),
+        release(bench.release("P", Some(2)).await),
+        release(bench.release("P", Some(1)).await),
         cancel(bench.cancel(Some("stranger"), true).await),
         cancel(bench.cancel(Some(CALLER), false).await),
     ]);
@@ -221,8 +221,8 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench.make_due();
     seen.push(adopt(bench.adopt("T", &record).await));
     seen.push(adopt(bench.adopt("U", &record).await));
-    for _ in 0..2 {
-        seen.push(release(bench.release(Some(1)).await));
+    for turn in ["P", "Q"] {
+        seen.push(release(bench.release(turn, Some(1)).await));
     }
     bench.claim("G").await;
     seen.push(cancel(bench.cancel(Some(CALLER), true).await));

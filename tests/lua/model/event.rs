@@ -12,6 +12,9 @@ use onceward::store::resolve::{Adopt, Release, Resolve};
 pub const ATTEMPTS: [&str; 3] = ["A", "B", "C"];
 pub const TURNS: [&str; 2] = ["T", "U"];
 
+/// Names of what lets an order run again.
+pub const PERMISSIONS: [&str; 2] = ["P", "Q"];
+
 /// What was asked, and by whom; a list is a rotation of secrets, the writing one first.
 const FINGERPRINTS: [&str; 5] = ["payload", "payload", "payload", "fresh,payload", "other"];
 const CALLERS: [&str; 4] = ["caller", "caller", "fresh,caller", "stranger"];
@@ -59,6 +62,7 @@ pub enum Call {
         word: Speaker,
     },
     Release {
+        turn: &'static str,
         fence: Option<u64>,
     },
     Conclude {
@@ -205,7 +209,7 @@ pub fn draw(dice: &mut Dice, model: &Model, before: &[Call]) -> Call {
             let to = dice.one(&[State::Succeeded, State::Failed, State::Cancelled]);
             Call::Resolve { turn: dice.one(&TURNS), fence: dice.fence(model), to, word }
         }
-        25 | 26 => Call::Release { fence: dice.fence(model) },
+        25 | 26 => Call::Release { turn: dice.one(&PERMISSIONS), fence: dice.fence(model) },
         27 => Call::Conclude { to: dice.one(&[State::Succeeded, State::Failed, State::Cancelled]) },
         _ => match before.is_empty() {
             true => Call::LoseLease,

@@ -110,7 +110,7 @@ impl Model {
             Call::Resolve { turn, fence, to, ref word } => {
                 Reply::Resolve(self.resolve(turn, fence, to, word, life))
             }
-            Call::Release { fence } => Reply::Release(self.release(fence, life)),
+            Call::Release { turn, fence } => Reply::Release(self.release(turn, fence, life)),
             Call::Conclude { to } => Reply::Conclude(self.conclude(to, life)),
             Call::OutlastMove => {
                 life.mover = None;
@@ -411,8 +411,11 @@ impl Model {
         }
     }
 
-    fn release(&mut self, fence: Option<u64>, life: &mut Life) -> Release {
+    fn release(&mut self, turn: &'static str, fence: Option<u64>, life: &mut Life) -> Release {
         let Some(state) = self.stands else { return Release::Gone };
+        if self.turn == Some(turn) {
+            return Release::Released;
+        }
         if fence.is_some_and(|fence| fence != self.fence) {
             return Release::Fenced(self.fence);
         }
@@ -425,7 +428,7 @@ impl Model {
         self.enter(State::None);
         self.index();
         life.hear(self.number, State::None);
-        (self.released, self.response) = (self.owner, None);
+        (self.released, self.response, self.turn) = (self.owner, None, Some(turn));
         Release::Released
     }
 

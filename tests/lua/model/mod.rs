@@ -12,7 +12,7 @@ use super::bench::{self, order, step};
 use crate::support::PATIENCE;
 use crate::support::record::words;
 use crate::support::redis::Redis;
-use event::{ATTEMPTS, Call, Dice, Reply, Speaker, TURNS, draw};
+use event::{ATTEMPTS, Call, Dice, PERMISSIONS, Reply, Speaker, TURNS, draw};
 use life::{Life, MOVES};
 use machine::{Due, Model};
 use onceward::model::identity::{AttemptId, AttemptIds, Order};
@@ -22,7 +22,7 @@ use onceward::store::Store;
 use onceward::store::cancel::CancelAsk;
 use onceward::store::orders::{Claim, ClaimAsk, Lapse, Settlement};
 use onceward::store::record::Record;
-use onceward::store::resolve::{Adopt, AdoptAsk, Resolution, Resolve, Word};
+use onceward::store::resolve::{Adopt, AdoptAsk, Permission, Resolution, Resolve, Word};
 use onceward::store::text::Begun;
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
@@ -178,7 +178,12 @@ struct Seen {
 impl<'a> Run<'a> {
     fn new(store: &'a Store, redis: MultiplexedConnection, seed: u64) -> Run<'a> {
         let ids = AttemptIds::new().unwrap();
-        let names = ATTEMPTS.iter().chain(&TURNS).map(|name| (*name, ids.next())).collect();
+        let names = ATTEMPTS
+            .iter()
+            .chain(&TURNS)
+            .chain(&PERMISSIONS)
+            .map(|name| (*name, ids.next()))
+            .collect();
         let pay = order(&format!("model-{seed}"));
         let close = Order::new("close".into(), &pay.scope, pay.key.clone());
         let [pays, closes] = MOVES.map(|(from, to)| step(from, to));
@@ -349,9 +354,16 @@ impl<'a> Run<'a> {
                     other => other,
                 })
             }
-            Call::Release { fence } => {
-                let released = store.release(&order, *fence, LONG, None, "no such order");
-                Reply::Release(released.await.unwrap())
+            Call::Release { turn, fence } => {
+                let permission = Permission {
+                    order: &order,
+                    turn: self.name(turn),
+                    fence: *fence,
+                    keep: LONG,
+                    by: None,
+                    why: "no such order",
+                };
+                Reply::Release(store.release(&permission).await.unwrap())
             }
             Call::Conclude { to } => {
                 Reply::Conclude(store.conclude(&order, *to, LONG, "callback").await.unwrap())
