@@ -12,7 +12,7 @@ FROM ${RUST} AS build
 ARG SOURCE_DATE_EPOCH=0
 WORKDIR /build
 COPY . .
-RUN CARGO_INCREMENTAL=0 RUSTFLAGS="--remap-path-prefix=$PWD=/onceward --remap-path-prefix=$CARGO_HOME=/cargo" cargo build --release --locked --bin onceward
+RUN CARGO_INCREMENTAL=0 RUSTFLAGS="--remap-path-prefix=$PWD=/onceward --remap-path-prefix=$CARGO_HOME=/cargo" scripts/release
 RUN mkdir out && cp target/release/onceward out/ && touch --date="@$SOURCE_DATE_EPOCH" out/onceward
 
 # hadolint ignore=DL3006

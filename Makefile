@@ -10,12 +10,15 @@ CARGO := cargo
 LOCKED := --locked
 # Tests mostly wait for processes of their own: more of them fit than there are cores.
 TEST_THREADS := 8
+# The bench, at the binary that is released.
+MEASURE = binary=$$(scripts/release) && \
+	$(CARGO) bench $(LOCKED) --profile load --bench side_by_side -- --binary="$$binary"
 # How long each target of `make fuzz` is tried.
 TIME := 1m
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test chart-test chart-golden console-test model explore flow \
-	drill teeth bench bytes fuzz instructions lint size image clean
+	drill teeth bench bytes fuzz instructions profile lint size image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,7 +82,7 @@ teeth: setup ## plant one mistake after the other, see each found, bring README.
 # that into README.md.
 bench: setup ## measure it side by side with nginx and nginx + Lua: about eight minutes
 	@scripts/setup-bench
-	$(CARGO) bench $(LOCKED) --bench side_by_side -- $(BENCH)
+	$(MEASURE) $(BENCH)
 
 bytes: setup ## measure what Redis keeps of an order, and write README.md's tables of its memory
 	$(CARGO) bench $(LOCKED) --profile dev --bench side_by_side -- --bytes --write
@@ -91,7 +94,10 @@ fuzz: setup ## try broken texts on whatever reads them, TIME=1m each; one again:
 # What a request costs, by callgrind; ACCEPT=--accept puts the counts on record.
 instructions: setup ## hold the hot paths to their instruction counts on record
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }
-	$(CARGO) bench $(LOCKED) --bench side_by_side -- --instructions $(ACCEPT)
+	$(MEASURE) --instructions $(ACCEPT)
+
+profile: setup ## renew the profile that release binaries are built by, from a training run
+	@scripts/profile
 
 lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) fmt --check
@@ -99,12 +105,10 @@ lint: ## formatting, clippy, documentation; any warning is an error
 	$(CARGO) clippy $(LOCKED) --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps
 
-size: ## build the release binary and hold it to its limit
-	$(CARGO) build $(LOCKED) --release
-	@binary=$$($(CARGO) metadata --format-version 1 --no-deps \
-		| sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/onceward; \
-	size=$$(wc -c < "$$binary"); \
-	echo "$$binary: $$size bytes, limit $(SIZE_LIMIT)"; \
+size: ## build the release binary, see that its profile fits, and hold it to its limit
+	@binary=$$(scripts/release --strict) && \
+	size=$$(wc -c < "$$binary") && \
+	echo "$$binary: $$size bytes, limit $(SIZE_LIMIT)" && \
 	test "$$size" -lt $(SIZE_LIMIT)
 
 image: setup ## build the container image; without an engine, lint it and rehearse its build twice

@@ -6,7 +6,7 @@
 //! at once reads and answers them in one go, so one Redis is measured with a third of the load too:
 //! as many payments in hand for each server as in the Cluster.
 
-use crate::contender::{Contender, Kind, Place};
+use crate::contender::{Contender, Kind, Place, Sidecar};
 use crate::figures::Spread;
 use crate::load::{CONNECTIONS, load, load_over};
 use crate::redis::Redis;
@@ -43,13 +43,13 @@ struct Turn {
 }
 
 /// Measures both, over and over, and prints what came of it; `write` puts it into the README.
-pub(crate) fn cluster(length: Length, write: bool) -> Result<(), BenchError> {
+pub(crate) fn cluster(sidecar: &Sidecar, length: Length, write: bool) -> Result<(), BenchError> {
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start()?;
     let mut alone = vec![Redis::start(folder.path())?];
     let mut three = primaries(folder.path())?;
     let mut turns = [Vec::new(), Vec::new(), Vec::new()];
-    let place = (&upstream, folder.path());
+    let place = (&upstream, folder.path(), sidecar);
     for _ in 0..length.repeats {
         for (case, turns) in CASES.iter().zip(&mut turns) {
             let servers = if case.in_cluster { &mut three } else { &mut alone };
@@ -95,23 +95,24 @@ fn markdown(turns: &[Vec<Turn>; 3]) -> String {
 fn turn(
     case: &Case,
     servers: &mut [Redis],
-    (upstream, folder): (&Upstream, &Path),
+    (upstream, folder, sidecar): (&Upstream, &Path, &Sidecar),
     seconds: u32,
 ) -> Result<Turn, BenchError> {
     let kind = if case.in_cluster { Kind::OncewardOnCluster } else { Kind::Onceward };
     for server in servers.iter_mut() {
         server.clear()?;
     }
-    let contender = Contender::start(kind, &Place { folder, upstream, redis: &servers[0] })?;
+    let place = Place { folder, upstream, redis: &servers[0], sidecar };
+    let contender = Contender::start(kind, &place)?;
     load(contender.address, "first", "warm", 1)?;
     for server in servers.iter_mut() {
         server.command::<()>(&["CONFIG", "RESETSTAT"])?;
     }
-    let sidecar = || contender.process.as_ref().map_or(0.0, |process| process.cpu());
+    let own = || contender.process.as_ref().map_or(0.0, |process| process.cpu());
     let cpu = |servers: &[Redis]| servers.iter().map(|server| server.process.cpu()).sum::<f64>();
-    let before = (cpu(servers), sidecar());
+    let before = (cpu(servers), own());
     let load = load_over(case.connections, contender.address, "first", "run", seconds)?;
-    let after = (cpu(servers), sidecar());
+    let after = (cpu(servers), own());
     let mut commands = Vec::new();
     for server in servers.iter_mut() {
         commands.push(server.scripts()? as f64);

@@ -6,7 +6,7 @@ use crate::upstream::Upstream;
 use crate::{BenchError, free_port, until};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The kinds of contenders.
@@ -53,6 +53,26 @@ pub(crate) struct Contender {
     pub(crate) process: Option<Process>,
 }
 
+/// Variables by name.
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
+/// The binary that all of Onceward's contenders run.
+pub(crate) struct Sidecar {
+    /// Where it is. Not the one that Cargo builds beside the bench: that one has the features which the
+    /// tests ask of its dependencies.
+    pub(crate) binary: PathBuf,
+    /// More variables for it; none where it is measured.
+    pub(crate) variables: Variables,
+}
+
+impl Sidecar {
+    /// The same with more variables.
+    pub(crate) fn with(&self, more: Variables) -> Sidecar {
+        let variables = self.variables.iter().cloned().chain(more).collect();
+        Sidecar { binary: self.binary.clone(), variables }
+    }
+}
+
 /// What all contenders stand between.
 pub(crate) struct Place<'a> {
     /// The bench's temporary folder.
@@ -61,6 +81,8 @@ pub(crate) struct Place<'a> {
     pub(crate) upstream: &'a Upstream,
     /// Redis.
     pub(crate) redis: &'a Redis,
+    /// Onceward.
+    pub(crate) sidecar: &'a Sidecar,
 }
 
 impl Contender {
@@ -97,15 +119,16 @@ impl Contender {
     }
 }
 
-/// Onceward with nothing set but where things are.
+/// Onceward with nothing set but where things are, and what its binary asks for.
 fn onceward(address: SocketAddr, place: &Place<'_>) -> Result<Command, BenchError> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
+    let mut command = Command::new(&place.sidecar.binary);
     command
         .env_clear()
         .env("ONCEWARD_LISTEN", address.to_string())
         .env("ONCEWARD_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()?))
         .env("ONCEWARD_UPSTREAM", format!("http://{}", place.upstream.address))
-        .env("ONCEWARD_REDIS_URL", place.redis.url());
+        .env("ONCEWARD_REDIS_URL", place.redis.url())
+        .envs(place.sidecar.variables.iter().map(|(name, value)| (name, value)));
     Ok(command)
 }
 

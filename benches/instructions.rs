@@ -4,6 +4,7 @@
 //! out: a long run less a short one, by the difference in requests. The thread of the workers, which
 //! go by the clock, is left out too. A count that rises by more than [`ALLOWED`] fails.
 
+use crate::contender::{Place, Sidecar};
 use crate::process::Process;
 use crate::redis::Redis;
 use crate::upstream::Upstream;
@@ -54,7 +55,7 @@ fn plain() -> Vec<u8> {
 ///
 /// # Errors
 /// When one rose too much, or cannot be counted.
-pub(crate) fn instructions(accept: bool) -> Result<(), BenchError> {
+pub(crate) fn instructions(sidecar: &Sidecar, accept: bool) -> Result<(), BenchError> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.json");
     let known: Map<String, Value> = match fs::read_to_string(file) {
         Ok(text) => serde_json::from_str(&text).map_err(std::io::Error::other)?,
@@ -67,7 +68,9 @@ pub(crate) fn instructions(accept: bool) -> Result<(), BenchError> {
     for path in &PATHS {
         let mut run = |requests| {
             redis.clear()?;
-            count(path, requests, folder.path(), &upstream, &redis)
+            let place =
+                Place { folder: folder.path(), upstream: &upstream, redis: &redis, sidecar };
+            count(path, requests, &place)
         };
         let (short, long) = (run(SHORT)?, run(LONG)?);
         let each = long.saturating_sub(short) / (LONG - SHORT);
@@ -95,25 +98,19 @@ pub(crate) fn instructions(accept: bool) -> Result<(), BenchError> {
 }
 
 /// Instructions of one data thread that answered so many requests.
-fn count(
-    path: &HotPath,
-    requests: u64,
-    folder: &Path,
-    upstream: &Upstream,
-    redis: &Redis,
-) -> Result<u64, BenchError> {
+fn count(path: &HotPath, requests: u64, place: &Place<'_>) -> Result<u64, BenchError> {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    let out = folder.join(format!("{requests}"));
+    let out = place.folder.join(format!("{requests}"));
     let mut command = Command::new("taskset");
     command
         .args(["--cpu-list", "0", "valgrind", "--quiet", "--tool=callgrind"])
         .arg("--separate-threads=yes")
         .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(env!("CARGO_BIN_EXE_onceward"))
+        .arg(&place.sidecar.binary)
         .env("ONCEWARD_LISTEN", address.to_string())
         .env("ONCEWARD_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()?))
-        .env("ONCEWARD_UPSTREAM", format!("http://{}", upstream.address))
-        .env("ONCEWARD_REDIS_URL", redis.url())
+        .env("ONCEWARD_UPSTREAM", format!("http://{}", place.upstream.address))
+        .env("ONCEWARD_REDIS_URL", place.redis.url())
         // Everything takes fifty times as long.
         .env("ONCEWARD_REDIS_TIMEOUT", "20s")
         .env("ONCEWARD_LOCAL_CACHE", path.cache);
@@ -130,7 +127,7 @@ fn count(
     }
     drop(wire);
     drop(process);
-    busiest(folder, &format!("{requests}-"))
+    busiest(place.folder, &format!("{requests}-"))
 }
 
 /// The count of the busiest thread, each of which left a file whose name begins like that. Takes

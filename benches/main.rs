@@ -22,15 +22,17 @@ mod process;
 mod redis;
 mod scale;
 mod table;
+mod train;
 mod upstream;
 mod wire;
 mod workload;
 
+use contender::Sidecar;
 use figures::Figures;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use upstream::Upstream;
@@ -64,15 +66,25 @@ fn main() -> ExitCode {
         true => Length { repeats: 3, seconds: 2 },
         false => Length { repeats: 5, seconds: 2 },
     };
-    let only = words.iter().find_map(|word| word.strip_prefix("--only="));
-    let done = if has("--instructions") {
-        instructions::instructions(has("--accept"))
-    } else if has("--bytes") {
-        bytes::bytes(has("--write"))
-    } else if has("--cluster") {
-        cluster::cluster(length, has("--write"))
-    } else {
-        bench(length, only).and_then(|figures| report(&figures, has("--write")))
+    let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+    let run = |sidecar: Sidecar| {
+        if let Some(counts) = value("--train=") {
+            train::train(sidecar, Path::new(counts))
+        } else if has("--instructions") {
+            instructions::instructions(&sidecar, has("--accept"))
+        } else if has("--cluster") {
+            cluster::cluster(&sidecar, length, has("--write"))
+        } else {
+            let figures = bench(&sidecar, length, value("--only="))?;
+            report(&figures, has("--write"))
+        }
+    };
+    let done = match value("--binary=").map(PathBuf::from) {
+        Some(binary) => run(Sidecar { binary, variables: Vec::new() }),
+        None if has("--bytes") => bytes::bytes(has("--write")),
+        None => {
+            Err(BenchError::Wrong("--binary=PATH says what is measured: see make bench".into()))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,12 +96,13 @@ fn main() -> ExitCode {
 }
 
 /// Every contender at every workload, `only` those whose name holds this, over and over.
-fn bench(length: Length, only: Option<&str>) -> Result<Figures, BenchError> {
+fn bench(sidecar: &Sidecar, length: Length, only: Option<&str>) -> Result<Figures, BenchError> {
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start()?;
     let mut redis = redis::Redis::start(folder.path())?;
     let mut figures = Figures::default();
-    let mut bench = Bench { folder: folder.path(), upstream: &upstream, redis: &mut redis, length };
+    let mut bench =
+        Bench { folder: folder.path(), upstream: &upstream, redis: &mut redis, sidecar, length };
     let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     for repeat in 1..=length.repeats {
         for workload in workload::ALL.iter().filter(|workload| is_wanted(workload.name)) {

@@ -57,6 +57,11 @@ impl Wire {
 
 /// A payment as `wrk/order.lua` sends it.
 pub(crate) fn payment(path: &str, key: &str) -> Vec<u8> {
+    payment_with(path, key, "")
+}
+
+/// The same with more lines in its head, each of which ends with a line break.
+pub(crate) fn payment_with(path: &str, key: &str, lines: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"orderId":"{key}","amount":1999,"currency":"CNY","authCode":"134567890123456789"}}"#
     );
@@ -65,7 +70,7 @@ pub(crate) fn payment(path: &str, key: &str) -> Vec<u8> {
         "POST {path} HTTP/1.1\r\nHost: pay.example\r\nUser-Agent: bench\r\n\
          Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\
-         Idempotency-Key: {key}\r\n\r\n{body}"
+         Idempotency-Key: {key}\r\n{lines}\r\n{body}"
     )
     .into_bytes()
 }

@@ -1,7 +1,7 @@
 //! What is measured, and one turn of one contender at it.
 
 use crate::burst::burst;
-use crate::contender::{Contender, Kind, Place};
+use crate::contender::{Contender, Kind, Place, Sidecar};
 use crate::figures::Sample;
 use crate::load::{load, prime};
 use crate::pace::pace;
@@ -77,11 +77,19 @@ pub(crate) struct Bench<'a> {
     pub(crate) upstream: &'a Upstream,
     /// Everybody's Redis.
     pub(crate) redis: &'a mut Redis,
+    /// Onceward.
+    pub(crate) sidecar: &'a Sidecar,
     /// How long a turn is.
     pub(crate) length: Length,
 }
 
 impl Bench<'_> {
+    /// What a contender stands between.
+    pub(crate) fn place(&self) -> Place<'_> {
+        let Bench { folder, upstream, sidecar, .. } = *self;
+        Place { folder, upstream, redis: self.redis, sidecar }
+    }
+
     /// One turn of a contender that is started for it.
     ///
     /// # Errors
@@ -92,8 +100,7 @@ impl Bench<'_> {
         workload: &Workload,
     ) -> Result<Sample, BenchError> {
         self.redis.clear()?;
-        let place = Place { folder: self.folder, upstream: self.upstream, redis: self.redis };
-        let contender = Contender::start(kind, &place)?;
+        let contender = Contender::start(kind, &self.place())?;
         let mut sample = match workload.how {
             How::Flood(kind) => self.flood(&contender, kind)?,
             How::Paced => {
