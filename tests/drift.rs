@@ -12,6 +12,8 @@ use std::path::Path;
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const ARCHITECTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ARCHITECTURE.md");
 const PROMISES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/PROMISES.md");
+const DOCKERFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile");
+const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/profile");
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 /// What is guaranteed, by the names used in code, tests and documents.
@@ -118,6 +120,25 @@ fn every_promise_names_tests_that_exist() {
         assert!(promises.contains(&format!("\n## {part}\n\n- ")), "nothing under {part}");
     }
     all_exist(told);
+}
+
+/// Another compiler's profile would not be used, and the image be slower than what was measured.
+#[test]
+fn the_image_is_built_by_the_compiler_that_wrote_the_profile() {
+    let dockerfile = std::fs::read_to_string(DOCKERFILE).expect("Dockerfile");
+    let named = dockerfile.lines().find_map(|line| line.strip_prefix("ARG RUST=rust:"));
+    let (named, _) = named.and_then(|named| named.split_once('-')).expect("a Rust by its version");
+    let files =
+        std::fs::read_dir(PROFILE).expect("profile").map(|file| file.expect("a file").path());
+    let mut found = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "rustc")) {
+        let compiler = std::fs::read_to_string(&file).expect("what rustc said");
+        let release = compiler.lines().find_map(|line| line.strip_prefix("release: "));
+        assert_eq!(release, Some(named), "{} and the Dockerfile", file.display());
+        assert!(file.with_extension("profdata").exists(), "{} has no counts", file.display());
+        found += 1;
+    }
+    assert!(found > 0, "there is no profile");
 }
 
 /// Everything that is told of names a test, and every test is there.
