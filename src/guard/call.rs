@@ -11,7 +11,7 @@ use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
 use crate::route::Call;
 use crate::trace::{Span, pass_on};
-use crate::upstream::{Leg, Upstream};
+use crate::upstream::{Departure, Leg, Upstream};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
@@ -42,8 +42,8 @@ pub(crate) async fn call(
         return Said::Nothing;
     };
     pass_on(span, request.headers_mut());
-    let sending = upstream.send_on(leg, request, sleep_until(until), || true);
-    let Ok(sent) = timeout_at(until, sending).await else {
+    let departure = Departure { leg, request, late: sleep_until(until), may_send: || true };
+    let Ok(sent) = timeout_at(until, upstream.send_on(departure)).await else {
         return Said::Nothing;
     };
     let (response, connection) = match sent {

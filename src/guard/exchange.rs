@@ -8,7 +8,7 @@ use crate::model::outcome::{Meaning, of_attempt};
 use crate::model::response::strip;
 use crate::payload::{Payload, PayloadError};
 use crate::trace::{Kind, Span};
-use crate::upstream::{Leg, Reuse, SendError};
+use crate::upstream::{Departure, Leg, Reuse, SendError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -77,8 +77,8 @@ impl Guard {
         let started = Instant::now();
         let until = started + payment.route.tuning.upstream_timeout;
         let leg = if payment.route.callback.is_some() { Leg::Callback } else { Leg::Attempt };
-        let sent = self.upstream.send_on(leg, request, sleep_until(until), may_send).await;
-        let (response, connection) = match sent {
+        let departure = Departure { leg, request, late: sleep_until(until), may_send };
+        let (response, connection) = match self.upstream.send_on(departure).await {
             Ok(answered) => answered,
             Err(SendError::NotSent(why)) => return Outcome::NotSent(why),
             Err(SendError::Silent) => return Outcome::NoAnswer(NoAnswer::Silent),

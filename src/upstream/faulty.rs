@@ -31,6 +31,18 @@ impl Leg {
     }
 }
 
+/// A request that is about to leave.
+pub struct Departure<Late, MaySend> {
+    /// What it is for.
+    pub leg: Leg,
+    /// Its target and `Host` are set.
+    pub request: Request<Payload>,
+    /// Ready when nobody waits for the head of its answer any more.
+    pub late: Late,
+    /// Asked last of all before it is handed over.
+    pub may_send: MaySend,
+}
+
 /// An answer whose body has yet to be read.
 pub type Answered = (Response<Payload>, Reuse);
 
@@ -46,25 +58,21 @@ impl Upstream {
     /// [`SendError`] says whether the request may have been sent, for all the sender can know.
     pub async fn send_on(
         &self,
-        leg: Leg,
-        request: Request<Payload>,
-        late: impl Future<Output = ()>,
-        may_send: impl Fn() -> bool,
+        departure: Departure<impl Future<Output = ()>, impl Fn() -> bool>,
     ) -> Result<Answered, SendError> {
-        match self.faults.are_on() {
-            false => self.send(request, late, may_send).await.map(plain),
+        if self.faults.are_on() {
             // In a box: no other request is to carry the state of accidents along.
-            true => Box::pin(self.send_struck(leg, request, late, may_send)).await,
+            return Box::pin(self.send_struck(departure)).await;
         }
+        let Departure { request, late, may_send, .. } = departure;
+        self.send(request, late, may_send).await.map(plain)
     }
 
     async fn send_struck(
         &self,
-        leg: Leg,
-        request: Request<Payload>,
-        late: impl Future<Output = ()>,
-        may_send: impl Fn() -> bool,
+        departure: Departure<impl Future<Output = ()>, impl Fn() -> bool>,
     ) -> Result<Answered, SendError> {
+        let Departure { leg, request, late, may_send } = departure;
         let mut late = std::pin::pin!(late);
         let (before, after) = leg.places();
         let before = self.faults.before(before);

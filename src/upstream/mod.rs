@@ -9,7 +9,7 @@ mod faulty;
 mod idle;
 mod stream;
 
-pub use faulty::{Answered, Leg};
+pub use faulty::{Answered, Departure, Leg};
 
 use crate::fault::Faults;
 use crate::payload::Payload;
