@@ -10,11 +10,11 @@ use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
+use crate::serve::Arrived;
 use crate::store::cancel::{Cancel, CancelAsk};
 use crate::store::resolve::{Permission, Release, Resolution, Resolve, Word};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -43,7 +43,7 @@ impl Admin {
         &self,
         (route, key, verb): (&str, &str, &str),
         asker: &Asker,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         only(&request, &["scope"])?;
         let absent = || Problem::new(Name::NotFound, "No such order.");
@@ -162,7 +162,7 @@ impl Admin {
     }
 }
 
-async fn read(request: Request<Incoming>) -> Result<Wish, Problem> {
+async fn read(request: Request<Arrived>) -> Result<Wish, Problem> {
     let body = read_small(request).await?;
     if body.is_empty() {
         return Ok(Wish::default());
@@ -171,8 +171,8 @@ async fn read(request: Request<Incoming>) -> Result<Wish, Problem> {
 }
 
 /// What an operator sent, as much of it as any wish may take.
-pub(super) async fn read_small(request: Request<Incoming>) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+pub(super) async fn read_small(request: Request<Arrived>) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body().body, MAX_BODY).collect();
     let unread = || Problem::new(Name::BadRequest, "The body is too large or too slow.").closing();
     let body = tokio::time::timeout(PATIENCE, body).await.map_err(|_| unread())?;
     Ok(body.map_err(|_| unread())?.to_bytes())

@@ -7,8 +7,8 @@ use crate::answer::document::time;
 use crate::answer::problem::{Name, Problem};
 use crate::guard::alarms::Raised;
 use crate::payload::Payload;
+use crate::serve::Arrived;
 use crate::store::attention::{Mark, Waiting, Waits};
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ impl Admin {
     pub(super) async fn attention(
         &self,
         list: &str,
-        request: &Request<Incoming>,
+        request: &Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         only(request, &["after", "limit"])?;
         let list = match list {

@@ -3,11 +3,11 @@
 use super::Admin;
 use super::nearby;
 use crate::answer::problem::{Name, Problem};
-use crate::serve::Connection;
+use crate::serve::Arrived;
 use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use subtle::{Choice, ConstantTimeEq};
 
 /// The header a person at the console names themselves in. It is a courtesy to whoever reads the
@@ -65,9 +65,8 @@ impl fmt::Display for Asker {
 
 impl Admin {
     /// Who asks, if they may ask this.
-    pub(super) fn authorize<B>(&self, request: &Request<B>) -> Result<Asker, Problem> {
-        let peer = request.extensions().get::<Connection>();
-        let from = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip().to_canonical());
+    pub(super) fn authorize(&self, request: &Request<Arrived>) -> Result<Asker, Problem> {
+        let from = request.body().connection.ip().to_canonical();
         let role = match &self.config.admin_token {
             Some(token) => self.role(request, token)?,
             None => nearby::check(request, from).map(|()| Role::Operator)?,

@@ -8,8 +8,8 @@ use crate::answer;
 use crate::answer::problem::{Name, Problem};
 use crate::fault::{Board, MOST_RULES, Rule};
 use crate::payload::Payload;
+use crate::serve::Arrived;
 use crate::store::faulty::commands;
-use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ impl Admin {
     pub(super) fn all_faults(
         &self,
         asker: &Asker,
-        request: &Request<Incoming>,
+        request: &Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         let board = self.board()?;
         match *request.method() {
@@ -37,7 +37,7 @@ impl Admin {
         &self,
         id: &str,
         asker: &Asker,
-        request: Request<Incoming>,
+        request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         let board = self.board()?;
         match *request.method() {
@@ -66,7 +66,7 @@ impl Admin {
 async fn put(
     board: &Board,
     id: &str,
-    request: Request<Incoming>,
+    request: Request<Arrived>,
 ) -> Result<Response<Payload>, Problem> {
     let body = read_small(request).await?;
     let document: Value =

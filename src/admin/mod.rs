@@ -51,7 +51,6 @@ use crate::serve::Arrived;
 use crate::store::Store;
 use crate::worker::ResolveMetrics;
 use arc_swap::ArcSwap;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use overview::Overview;
@@ -108,9 +107,6 @@ pub fn service(
     BoxCloneSyncService::new(
         tower::service_fn(move |request: Request<Arrived>| {
             let admin = admin.clone();
-            let (mut head, Arrived { body, connection }) = request.into_parts();
-            head.extensions.insert(connection);
-            let request = Request::from_parts(head, body);
             async move { Ok(admin.answer(request).await.unwrap_or_else(Problem::into_response)) }
         })
         .map_err(|never: Infallible| never),
@@ -118,7 +114,7 @@ pub fn service(
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Payload>, Problem> {
+    async fn answer(&self, request: Request<Arrived>) -> Result<Response<Payload>, Problem> {
         let path = request.uri().path();
         if let Some(rest) = path.strip_prefix("/admin/") {
             let asker = self.authorize(&request)?;

@@ -10,8 +10,8 @@ use crate::model::form;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
+use crate::serve::Arrived;
 use crate::store::record::Record;
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ impl Admin {
     pub(super) async fn list_orders(
         &self,
         asker: &Asker,
-        request: &Request<Incoming>,
+        request: &Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         only(request, &["state", "scope", "cursor", "limit"])?;
         let state = match parameter(request, "state")? {
@@ -57,7 +57,7 @@ impl Admin {
         route: &str,
         key: &str,
         asker: &Asker,
-        request: &Request<Incoming>,
+        request: &Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         only(request, &["scope", "masked"])?;
         let masked = match parameter(request, "masked")?.as_deref() {
@@ -95,7 +95,7 @@ fn shown(record: &Record, masked: bool) -> Value {
 }
 
 /// Refuses parameters that mean nothing: a misspelt filter would show what was not asked for.
-pub(super) fn only(request: &Request<Incoming>, known: &[&str]) -> Result<(), Problem> {
+pub(super) fn only(request: &Request<Arrived>, known: &[&str]) -> Result<(), Problem> {
     let query = request.uri().query().unwrap_or_default();
     match form_urlencoded::parse(query.as_bytes()).all(|(name, _)| known.contains(&&*name)) {
         true => Ok(()),
@@ -103,17 +103,14 @@ pub(super) fn only(request: &Request<Incoming>, known: &[&str]) -> Result<(), Pr
     }
 }
 
-pub(super) fn parameter(
-    request: &Request<Incoming>,
-    name: &str,
-) -> Result<Option<String>, Problem> {
+pub(super) fn parameter(request: &Request<Arrived>, name: &str) -> Result<Option<String>, Problem> {
     let query = request.uri().query().unwrap_or_default();
     let value =
         form::field(query.as_bytes(), name).map_err(|error| bad(&format!("{name}: {error}.")))?;
     Ok(value.filter(|value| !value.is_empty()))
 }
 
-pub(super) fn number(request: &Request<Incoming>, name: &str) -> Result<Option<u64>, Problem> {
+pub(super) fn number(request: &Request<Arrived>, name: &str) -> Result<Option<u64>, Problem> {
     parameter(request, name)?
         .map(|text| text.parse().map_err(|_| bad(&format!("{name}: expected a whole number."))))
         .transpose()
