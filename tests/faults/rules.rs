@@ -5,7 +5,7 @@ use crate::support::client::Call;
 use crate::support::redis::Redis;
 use crate::support::sidecar::sidecar;
 use crate::support::until;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Act, Upstream};
 use serde_json::json;
 
 #[test]
@@ -163,4 +163,28 @@ fn rules_are_put_listed_and_removed_from_the_command_line() {
     assert_eq!((run("add").0, run("remove nothing").0), (Some(64), Some(1)));
     assert_eq!((run("remove a-rule").0, run("reset").0), (Some(0), Some(0)));
     assert_eq!(run("list").1, "");
+}
+
+#[test]
+fn every_command_that_is_measured_may_be_named() {
+    let (redis, upstream) = (Redis::start(), Upstream::acting(|_, _| Act::Reset));
+    let onceward = playing(&redis, &upstream).start();
+    assert_eq!(Call::pay("1").send(onceward.address).state(), "unknown");
+    for path in ["/readyz", "/admin/orders", "/admin/attention/unknown"] {
+        assert_eq!(Call::get(path).send(onceward.admin).status, 200, "{path}");
+    }
+    let measured = || -> Vec<String> {
+        let text = Call::get("/metrics").send(onceward.admin).text();
+        let head = r#"onceward_redis_duration_seconds_count{command=""#;
+        let names = text.lines().filter_map(|line| line.strip_prefix(head)?.split('"').next());
+        names.map(str::to_owned).collect()
+    };
+    // The last of these is sent when the survey comes by.
+    let plain = ["ping", "scan", "list", "info", "exists", "pttl"];
+    until("all were sent", || plain.iter().all(|name| measured().iter().any(|it| it == name)));
+    for command in measured() {
+        let rule = json!({"at": "redis_before", "do": {"delay": "1ms"}, "command": command});
+        let put = onceward.try_fault("f", &rule);
+        assert!(matches!(put.status, 200 | 201), "{command}: {}", put.text());
+    }
 }
