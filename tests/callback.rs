@@ -7,6 +7,7 @@ use crate::support::sidecar::{Builder, Sidecar, sidecar};
 use crate::support::toxic::{Harm, Toxic};
 use crate::support::until;
 use crate::support::upstream::{Act, Gate, Request, Upstream};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A payment route, and one notify route per dialect.
@@ -322,24 +323,34 @@ fn an_order_settled_while_in_flight_gives_every_duplicate_the_response_to_come()
 
 /// A payment whose connection is reset once a callback ended its order: its answer and a duplicate's.
 fn broken_off_after(status: &str) -> (Reply, Reply) {
-    let (redis, gate) = (Redis::start(), Gate::default());
-    let held = gate.clone();
-    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
-        "/pay" => Act::Reset.behind(&held),
-        _ => success(),
-    });
-    let onceward = build(&redis, &upstream).start();
-    let paying = Call::pay("1").spawn(onceward.address);
-    upstream.heard(1);
-    check(&json("1", status, 100).send(onceward.address), 200, "success", false);
-    gate.open();
-    let paying = paying.join().unwrap();
+    let (paying, onceward, (_redis, upstream)) = broken_off(status, None);
     let duplicate = Call::pay("1").send(onceward.address);
     assert_eq!(upstream.calls(), 2);
     // The attempt's own caller is no duplicate.
     let order = Call::get("/admin/orders/pay/1").send(onceward.admin).json();
     assert_eq!(order["duplicates_here"]["times"], u64::from(status == "PAID"), "{order}");
     (paying, duplicate)
+}
+
+/// Likewise, while that accident is played: the payment's answer, and those that still run.
+fn broken_off(status: &str, accident: Option<Value>) -> (Reply, Sidecar, (Redis, Upstream)) {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::Reset.behind(&held),
+        _ => success(),
+    });
+    let onceward = build(&redis, &upstream).set("FAULTS", "on").start();
+    let paying = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    check(&json("1", status, 100).send(onceward.address), 200, "success", false);
+    if let Some(accident) = accident {
+        onceward.fault("f", accident);
+    }
+    gate.open();
+    let paying = paying.join().unwrap();
+    onceward.heal_all();
+    (paying, onceward, (redis, upstream))
 }
 
 #[test]
@@ -359,6 +370,16 @@ fn an_attempt_that_breaks_off_after_its_order_failed_is_told_so_and_that_it_was_
     }
     // It was sent, whatever became of it.
     assert!(!paying.text().contains("Nothing was sent"), "{}", paying.text());
+}
+
+#[test]
+fn where_its_order_cannot_be_looked_at_a_broken_attempt_says_nothing_of_its_end() {
+    let unseen =
+        serde_json::json!({"at": "redis_before", "do": {"reset": true}, "command": "look"});
+    let (paying, onceward, _parts) = broken_off("PAID", Some(unseen));
+    check_refused(&paying, 502, "upstream-broken");
+    assert_eq!(paying.state(), "unknown");
+    assert_eq!(Call::pay("1").send(onceward.address).state(), "succeeded");
 }
 
 #[test]
