@@ -392,18 +392,15 @@ impl Guard {
                 }
                 _ => Turn::Wait(found),
             },
-            State::Succeeded | State::Failed => match found.kept {
-                Kept::Response(response) => Turn::Over(Answer::Replay(response, found.state)),
-                Kept::TooLarge(_) => refused(Refusal::ResponseNotStored, found.state),
-                Kept::Nothing if found.state == State::Failed => {
-                    refused(Refusal::AlreadyFinal, found.state)
+            State::Succeeded | State::Failed | State::Cancelled => {
+                match ended::told_of(found.state, found.kept, ended::DUPLICATE) {
+                    Some(answer) => Turn::Over(answer),
+                    None => match Box::pin(self.store.look(&payment.order)).await {
+                        Ok(Some(record)) => Turn::Over(Answer::Document(Box::new(record))),
+                        _ => refused(Refusal::StoreUnavailable, found.state),
+                    },
                 }
-                Kept::Nothing => match Box::pin(self.store.look(&payment.order)).await {
-                    Ok(Some(record)) => Turn::Over(Answer::Document(Box::new(record))),
-                    _ => refused(Refusal::StoreUnavailable, found.state),
-                },
-            },
-            State::Cancelled => refused(Refusal::OrderCancelled, found.state),
+            }
             State::Queued => Turn::Over(Box::pin(self.accepted(payment)).await),
             State::None => refused(Refusal::InProgress, found.state),
         }

@@ -197,13 +197,11 @@ impl Store {
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
         let hash = ask.token.map_or("", |token| token.hash.as_str());
-        let token = self.names.token(order.partition, hash);
         let lifecycle = self.names.lifecycle(order);
+        let is_named = ask.token.is_some() || lifecycle.is_some();
+        let token = is_named.then(|| self.names.token(order.partition, hash));
         let mut keys = vec![&*record, &lease, &due, &unknown];
-        if ask.token.is_some() || lifecycle.is_some() {
-            keys.push(&token);
-        }
-        keys.extend(lifecycle.as_deref());
+        keys.extend(token.as_deref().into_iter().chain(lifecycle.as_deref()));
         let grant_from = words(ask.grant_from);
         let asked = parts::asked(order, ask.callers, ask.ask, ask.trace);
         let arguments = |command: &mut Cmd| {
