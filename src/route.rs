@@ -224,11 +224,7 @@ pub struct Routes(pub Vec<Arc<Route>>);
 
 impl Routes {
     /// The first route that protects this method on this path (in its normal spelling).
-    pub fn find<'p>(
-        &'p self,
-        method: &Method,
-        path: &'p str,
-    ) -> Option<(&'p Arc<Route>, Params<'p>)> {
+    pub fn find(&self, method: &Method, path: &str) -> Option<(&Arc<Route>, Params)> {
         self.0
             .iter()
             .filter(|route| route.tuning.methods.contains(method))

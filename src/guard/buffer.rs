@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 impl Guard {
     /// Accepts a payment into the buffer, or answers as the order stands. Nothing is sent.
-    pub async fn queue(self: &Arc<Self>, payment: Payment) -> Answer {
+    pub async fn queue(self: &Arc<Self>, payment: Arc<Payment>) -> Answer {
         let attempt = self.attempts.next();
         let token = match self.token(&payment).await {
             Ok(token) => token,

@@ -4,6 +4,7 @@
 use super::faulty::Arrival;
 use super::forward::{announces_trailers, may_upgrade, towards_upstream};
 use super::identify::Identity;
+use super::prefer::{self, Wish};
 use super::read_body::read_body;
 use super::trace::span_of;
 use super::{Arrived, Plane};
@@ -23,10 +24,9 @@ use hyper::{Request, Response};
 use std::sync::Arc;
 
 /// A request that was read whole.
-#[allow(clippy::large_enum_variant, reason = "the usual one is not worth an allocation")]
 pub(super) enum Admitted {
-    /// It is about an order.
-    Payment(Payment),
+    /// It is about an order; and why that goes through the buffer, if it does.
+    Payment(Arc<Payment>, Option<Wish>),
     /// It is about an order whose answer is at hand.
     Answered(Answer, Key),
     /// It carries no key and needs none; its head as it goes upstream, and its body.
@@ -40,7 +40,7 @@ impl Plane {
     pub(super) async fn admit(
         &self,
         route: &Arc<Route>,
-        params: &Params<'_>,
+        params: &Params,
         request: Request<Arrived>,
     ) -> Result<Admitted, Problem> {
         let span = span_of(&request, &self.guard.tracer);
@@ -78,21 +78,20 @@ impl Plane {
         if route.tuning.token != TokenUse::Off {
             head.headers.remove(token::HEADER);
         }
-        let route = route.clone();
-        let place = Some(place);
-        let grant_from = route.grant_from();
-        Ok(Admitted::Payment(Payment {
+        let wish = prefer::buffered(route.mode, &mut head.headers);
+        let payment = Payment {
             order,
-            route,
+            route: route.clone(),
             fingerprints,
             callers,
             token,
-            grant_from,
+            grant_from: route.grant_from(),
             head,
             body,
-            place,
+            place: Some(place),
             span,
-        }))
+        };
+        Ok(Admitted::Payment(Arc::new(payment), wish))
     }
 
     /// The answer to a duplicate that need not ask Redis. An event is no order and always does, even

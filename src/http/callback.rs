@@ -19,25 +19,25 @@ use hyper::{Request, Response};
 use std::sync::Arc;
 
 impl Plane {
-    /// Answers a notification on `route`, whose kind `callback` describes.
+    /// Answers a notification on a route of kind `callback`.
     pub(super) async fn callback(
-        self: &Arc<Self>,
-        (route, params): (&Arc<Route>, &Params<'_>),
-        callback: &Callback,
-        routes: &Routes,
+        self: Arc<Self>,
+        route: Arc<Route>,
+        params: Params,
         request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
+        let (route, routes) = (&route, self.routes.load_full());
         let about = |problem: Problem| problem.about(route, None);
-        let admitted = self.admit(route, params, request).await.map_err(about)?;
-        let payment = match admitted {
-            Admitted::Payment(payment) => payment,
-            Admitted::Struck(response) => return Ok(response),
-            Admitted::NoOrder(..) | Admitted::Answered(..) => {
-                return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key.")));
-            }
+        let admitted = self.admit(route, &params, request).await.map_err(about)?;
+        let (payment, callback) = match (admitted, &route.callback) {
+            (Admitted::Payment(payment, _), Some(callback)) => (payment, callback),
+            (Admitted::Struck(response), _) => return Ok(response),
+            _ => return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key."))),
         };
+        // Nobody else has it yet.
+        let payment = Arc::try_unwrap(payment).unwrap_or_else(|shared| shared.again());
         let key = payment.order.key.clone();
-        let notice = |payment| self.notice(payment, params, callback, routes).map_err(about);
+        let notice = |payment| self.notice(payment, &params, callback, &routes).map_err(about);
         let again = if self.comes_twice() { Some(notice(payment.again())?) } else { None };
         let heard = twice(notice(payment)?, again, |notice| self.guard.notify(notice)).await;
         match heard {
@@ -57,7 +57,7 @@ impl Plane {
     fn notice(
         &self,
         mut payment: Payment,
-        params: &Params<'_>,
+        params: &Params,
         callback: &Callback,
         routes: &Routes,
     ) -> Result<Notice, Problem> {

@@ -1,5 +1,6 @@
 //! Who answers: Onceward itself, a protected route, or the payment service without our doing.
 
+use super::protected::may_carry_key;
 use super::readings::others;
 use super::{Answering, Arrived, Plane};
 use crate::answer::problem::{Name, Problem};
@@ -7,12 +8,23 @@ use crate::model::path::{Params, normal};
 use crate::payload::Payload;
 use crate::route::{Route, Routes};
 use hyper::{Method, Request, Response};
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::Service;
 
 /// A route and the named segments of the path that led to it.
-type Found<'p> = (&'p Arc<Route>, Params<'p>);
+type Found<'r> = (&'r Arc<Route>, Params);
+
+/// Who answers a request.
+enum Way {
+    /// Onceward itself.
+    Own,
+    /// The payment service, without our doing.
+    Pass,
+    /// A protected route, or one of kind `callback`; and the named segments of its path.
+    Route(Arc<Route>, Params),
+}
 
 /// The innermost service.
 #[derive(Clone)]
@@ -36,46 +48,48 @@ impl Service<Request<Arrived>> for Front {
     }
 
     fn call(&mut self, request: Request<Arrived>) -> Self::Future {
-        Box::pin(self.plane.clone().answer(request))
+        let plane = self.plane.clone();
+        // Each way in a box of its own: decided in here, none carries another's state along.
+        match plane.way(&request) {
+            Ok(Way::Own) => Box::pin(plane.own(request)),
+            Ok(Way::Pass) => Box::pin(plane.pass(request)),
+            Ok(Way::Route(route, params)) if route.callback.is_some() => {
+                Box::pin(plane.callback(route, params, request))
+            }
+            Ok(Way::Route(route, params)) => Box::pin(plane.protected(route, params, request)),
+            Err(problem) => Box::pin(ready(Err(problem))),
+        }
     }
 }
 
 impl Plane {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    fn way(&self, request: &Request<Arrived>) -> Result<Way, Problem> {
+        let target = request.uri().path();
         // `OPTIONS *` speaks of the server, not of a path; no other method comes with it.
-        if request.uri().path() == "*" {
-            return Box::pin(self.pass(request)).await;
+        if target == "*" {
+            return Ok(Way::Pass);
         }
-        let target = request.uri().clone();
         // Our own endpoints are found as they are written: a key in a path may look like anything.
-        if let Some(rest) = self.below_prefix(target.path()) {
-            return Box::pin(self.own(rest, request)).await;
+        if self.below_prefix(target).is_some() {
+            return Ok(Way::Own);
         }
-        let Some(path) = normal(target.path()) else {
-            return Err(two_ways());
-        };
+        let path = normal(target).ok_or_else(two_ways)?;
         if self.below_prefix(&path).is_some() {
             return Err(no_such_endpoint());
         }
-        let routes = self.routes.load_full();
+        let routes = self.routes.load();
         let found = routes.find(request.method(), &path);
-        for other in others(target.path()) {
+        for other in others(target) {
             if leads_elsewhere(&other, request.method(), found.as_ref(), &routes) {
                 return Err(two_ways());
             }
         }
-        match found {
-            Some((route, params)) => match &route.callback {
-                Some(callback) => {
-                    Box::pin(self.callback((route, &params), callback, &routes, request)).await
-                }
-                None => self.protected(route, &params, request).await,
-            },
-            None => self.pass(request).await,
-        }
+        Ok(match found {
+            Some((route, params)) if may_carry_key(route, request) => {
+                Way::Route(route.clone(), params)
+            }
+            _ => Way::Pass,
+        })
     }
 
     /// What follows the reserved prefix in a path that begins with it.
@@ -84,12 +98,10 @@ impl Plane {
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
 
-    /// The reserved prefix; `rest` is what follows it.
-    async fn own(
-        &self,
-        rest: &str,
-        request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    /// What stands below the reserved prefix.
+    async fn own(self: Arc<Self>, request: Request<Arrived>) -> Result<Response<Payload>, Problem> {
+        let target = request.uri().clone();
+        let rest = self.below_prefix(target.path()).unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').skip(1).collect();
         match (request.method().as_str(), parts.as_slice()) {
             ("POST", ["tokens"]) => self.issue_token(request).await,

@@ -36,7 +36,7 @@ impl Plane {
     pub(super) fn identify(
         &self,
         route: &Arc<Route>,
-        params: &Params<'_>,
+        params: &Params,
         head: &Parts,
         body: &[u8],
     ) -> Result<Option<Identity>, Problem> {
@@ -54,12 +54,7 @@ impl Plane {
 }
 
 /// The key, from the first source that has one.
-fn key(
-    route: &Route,
-    params: &Params<'_>,
-    head: &Parts,
-    body: &[u8],
-) -> Result<Option<Key>, Problem> {
+fn key(route: &Route, params: &Params, head: &Parts, body: &[u8]) -> Result<Option<Key>, Problem> {
     let query = head.uri.query().unwrap_or_default();
     let view = View { headers: &head.headers, query, params: Some(params), body };
     for source in &route.tuning.key {

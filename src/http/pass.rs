@@ -14,12 +14,13 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::error::Error;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 impl Plane {
     /// Passes a request on as it comes.
     pub(super) async fn pass(
-        &self,
+        self: Arc<Self>,
         mut request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
         if may_upgrade(request.headers()) {

@@ -1,7 +1,6 @@
 //! Whether an order goes through the buffer: its route says so, or its caller prefers it
 //! (RFC 7240, `Prefer: respond-async`) and its route leaves the choice.
 
-use crate::guard::Payment;
 use crate::route::Mode;
 use hyper::header::{HeaderMap, HeaderValue};
 
@@ -14,17 +13,18 @@ pub(super) enum Wish {
     Silent,
 }
 
-/// `None` when the payment is to be answered when it is paid. A wish that is granted here is not
+/// Whether a payment of these headers goes through the buffer; `None` when it is to be answered when
+/// it is paid. A wish that is granted here is not
 /// passed on: upstream is to answer the worker in full.
-pub(super) fn buffered(payment: &mut Payment) -> Option<Wish> {
-    let voiced = payment.route.mode != Mode::Sync && wants_async(&payment.head.headers);
-    match payment.route.mode {
+pub(super) fn buffered(mode: Mode, headers: &mut HeaderMap) -> Option<Wish> {
+    let voiced = mode != Mode::Sync && wants_async(headers);
+    match mode {
         Mode::Sync => return None,
         Mode::Either if !voiced => return None,
         Mode::Async | Mode::Either => {}
     }
     if voiced {
-        take_off(&mut payment.head.headers);
+        take_off(headers);
     }
     Some(if voiced { Wish::Voiced } else { Wish::Silent })
 }

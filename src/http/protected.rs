@@ -2,7 +2,7 @@
 
 use super::admit::Admitted;
 use super::faulty::twice;
-use super::prefer::{self, Wish};
+use super::prefer::Wish;
 use super::{Arrived, Plane};
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE, Told};
@@ -22,25 +22,22 @@ use std::sync::Arc;
 
 impl Plane {
     pub(super) async fn protected(
-        self: &Arc<Self>,
-        route: &Arc<Route>,
-        params: &Params<'_>,
+        self: Arc<Self>,
+        route: Arc<Route>,
+        params: Params,
         request: Request<Arrived>,
     ) -> Result<Response<Payload>, Problem> {
-        if !may_carry_key(route, &request) {
-            return self.pass(request).await;
-        }
-        let admitted = self.admit(route, params, request).await.map_err(|problem| {
+        let admitted = self.admit(&route, &params, request).await.map_err(|problem| {
             // Where the order stands was not asked, or must not be told.
-            problem.about(route, None).in_state(State::Unknown)
+            problem.about(&route, None).in_state(State::Unknown)
         })?;
         match admitted {
-            Admitted::Payment(mut payment) => Ok(match prefer::buffered(&mut payment) {
-                Some(wish) => Box::pin(self.accept(payment, wish)).await,
-                None => self.pay(Arc::new(payment)).await,
-            }),
-            Admitted::Answered(answer, key) => Ok(self.told(answer, route, &key)),
-            Admitted::NoOrder(head, body) => self.pass_whole(head, body).await,
+            Admitted::Payment(payment, None) => Ok(self.pay(payment).await),
+            Admitted::Payment(payment, Some(wish)) => {
+                Ok(Box::pin(self.accept(payment, wish)).await)
+            }
+            Admitted::Answered(answer, key) => Ok(self.told(answer, &route, &key)),
+            Admitted::NoOrder(head, body) => Box::pin(self.pass_whole(head, body)).await,
             Admitted::Struck(response) => Ok(response),
         }
     }
@@ -53,12 +50,12 @@ impl Plane {
     }
 
     /// Takes a payment into the buffer.
-    async fn accept(&self, payment: Payment, wish: Wish) -> Response<Payload> {
-        let (route, key) = (payment.route.clone(), payment.order.key.clone());
-        let again = self.comes_twice().then(|| payment.again());
-        let answer = twice(payment, again, |payment| self.guard.queue(payment)).await;
+    async fn accept(&self, payment: Arc<Payment>, wish: Wish) -> Response<Payload> {
+        let again = self.comes_twice().then(|| Arc::new(payment.again()));
+        let queued = twice(payment.clone(), again, |payment| self.guard.queue(payment));
+        let answer = queued.await;
         let accepted = matches!(answer, Answer::Accepted(_));
-        let mut response = self.told(answer, &route, &key);
+        let mut response = self.told(answer, &payment.route, &payment.order.key);
         if accepted && wish == Wish::Voiced {
             let applied = HeaderValue::from_static("respond-async");
             response.headers_mut().insert("preference-applied", applied);
@@ -118,9 +115,10 @@ impl Plane {
 }
 
 /// Whether a key could turn up once the body is read. Where none can and none is needed, the
-/// request is not protected, and streams through untouched.
-fn may_carry_key(route: &Route, request: &Request<Arrived>) -> bool {
-    route.tuning.key_required
+/// request is not protected, and streams through untouched. A notification always does.
+pub(super) fn may_carry_key(route: &Route, request: &Request<Arrived>) -> bool {
+    route.callback.is_some()
+        || route.tuning.key_required
         || route.tuning.token == TokenUse::Required
         || route.key_in_body()
         || route.tuning.key.iter().any(|source| match source {

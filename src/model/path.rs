@@ -149,7 +149,7 @@ impl Pattern {
 
     /// The named segments when a path in its [`normal`] spelling belongs to this pattern.
     /// A trailing `*` matches whatever is left, also nothing.
-    pub fn matches<'a>(&'a self, normal_path: &'a str) -> Option<Params<'a>> {
+    pub fn matches(&self, normal_path: &str) -> Option<Params> {
         let inner = normal_path.strip_prefix('/')?;
         let mut given = inner.split('/').filter(|segment| !segment.is_empty());
         let mut params = Params(Vec::new());
@@ -160,7 +160,8 @@ impl Pattern {
                 Segment::Literal(_) => return None,
                 // The key `a/b` is the same key here as in a body.
                 Segment::Name(name) => {
-                    params.0.push((name, percent_decode_str(found).decode_utf8().ok()?))
+                    let text = percent_decode_str(found).decode_utf8().ok()?;
+                    params.0.push((name.clone(), text.into_owned()));
                 }
             }
         }
@@ -208,13 +209,13 @@ impl Segment {
 
 /// The named segments of one matched path, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Params<'a>(Vec<(&'a str, Cow<'a, str>)>);
+pub struct Params(Vec<(String, String)>);
 
-impl Params<'_> {
+impl Params {
     /// The text of the segment `{name}`.
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(own, _)| *own == name);
-        found.map(|(_, text)| &**text)
+        found.map(|(_, text)| text.as_str())
     }
 }
 
@@ -234,10 +235,7 @@ mod tests {
     fn check_match(pattern: &str, path: &str, expect: Option<&[(&str, &str)]>) {
         let pattern = Pattern::parse(pattern).unwrap();
         let path = normal(path).unwrap();
-        let found = pattern.matches(&path).map(|params| {
-            let pairs = params.0.into_iter();
-            pairs.map(|(name, text)| (name.to_owned(), text.into_owned())).collect::<Vec<_>>()
-        });
+        let found = pattern.matches(&path).map(|params| params.0);
         let owned = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter();
             pairs.map(|(n, t)| (n.to_string(), t.to_string())).collect()

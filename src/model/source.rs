@@ -32,7 +32,7 @@ pub struct View<'a> {
     /// The query string, undecoded; empty where there is none.
     pub query: &'a str,
     /// What the route's path matched.
-    pub params: Option<&'a Params<'a>>,
+    pub params: Option<&'a Params>,
     /// The whole body; empty while it has not been read.
     pub body: &'a [u8],
 }
