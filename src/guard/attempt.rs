@@ -16,7 +16,7 @@ use bytes::Bytes;
 use hyper::Response;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A lease is renewed when this part of it has passed.
 const RENEW_AT: u32 = 3;
@@ -174,21 +174,21 @@ impl Guard {
     /// the request is out, and its outcome is told under its fence.
     async fn keep_lease(&self, held: &Held<'_>) -> std::convert::Infallible {
         let lease = held.payment.route.tuning.lock_ttl;
-        let mut pause = lease / RENEW_AT;
+        let mut due = held.until() - lease + lease / RENEW_AT;
         loop {
-            sleep(pause).await;
+            sleep_until(due).await;
             let asked = Instant::now();
             // Most attempts are over by now: the rest of them pays for this.
             let (order, attempt) = (&held.payment.order, held.attempt);
             let renewal = Box::pin(self.store.renew(order, attempt, held.fence, lease)).await;
-            pause = lease / RENEW_AT;
+            due = asked + lease / RENEW_AT;
             match &renewal {
                 Ok(Renewal::Renewed | Renewal::Regained) => held.holds_from(asked),
                 Ok(Renewal::Lost(state)) => {
                     tracing::warn!(order = %held.payment.order.id, fence = held.fence, %state, "lease lost");
                 }
                 // Redis is away: try sooner, there is less of the lease left.
-                Err(_) => pause = lease / (4 * RENEW_AT),
+                Err(_) => due = Instant::now() + lease / (4 * RENEW_AT),
             }
             self.metrics.renewed(renewal.as_ref().ok());
         }

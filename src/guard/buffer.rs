@@ -125,7 +125,8 @@ impl Guard {
         route.tuning.redis_down = RedisDown::Reject;
         payment.route = Arc::new(route);
         payment.grant_from = &[State::Queued];
-        let turn = Box::pin(self.clone().turn(Arc::new(payment), self.attempts.next()));
+        let turn = self.clone().turn(Arc::new(payment), self.attempts.next(), Instant::now());
+        let turn = Box::pin(turn);
         // A task that broke down told so itself; the record tells the rest.
         let _ = self.running.spawn(turn.on_same_behalf().in_current_span()).await;
     }

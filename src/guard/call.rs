@@ -42,6 +42,7 @@ pub(crate) async fn call(
         return Said::Nothing;
     };
     pass_on(span, request.headers_mut());
+    let request = Box::new(request);
     let departure = Departure { leg, request, late: sleep_until(until), may_send: || true };
     let Ok(sent) = timeout_at(until, upstream.send_on(departure)).await else {
         return Said::Nothing;
@@ -60,7 +61,7 @@ pub(crate) async fn call(
         // Cut, late, or larger than any answer to such a question.
         _ => return Said::Nothing,
     };
-    connection.put_back();
+    connection.put_back(Instant::now());
     end_to_end(&mut head.headers);
     match of_call(&call.outcome, head.status, &head.headers, &body) {
         None => Said::Unclear,

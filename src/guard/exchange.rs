@@ -71,13 +71,14 @@ impl Guard {
     async fn exchanged(
         &self,
         payment: &Payment,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
         may_send: impl Fn() -> bool,
     ) -> Outcome {
         let started = Instant::now();
         let until = started + payment.route.tuning.upstream_timeout;
         let leg = if payment.route.callback.is_some() { Leg::Callback } else { Leg::Attempt };
-        let departure = Departure { leg, request, late: sleep_until(until), may_send };
+        let mut late = std::pin::pin!(sleep_until(until));
+        let departure = Departure { leg, request, late: late.as_mut(), may_send };
         let (response, connection) = match self.upstream.send_on(departure).await {
             Ok(answered) => answered,
             Err(SendError::NotSent(why)) => return Outcome::NotSent(why),
@@ -99,18 +100,23 @@ impl Guard {
         }
         end_to_end(&mut head.headers);
         let cap = payment.route.tuning.max_response_body;
-        let collected = timeout_at(until, collect(&mut body, cap)).await;
-        self.metrics.upstream.observe(started.elapsed().as_secs_f64());
+        let collected = tokio::select! {
+            biased;
+            collected = collect(&mut body, cap) => Some(collected),
+            () = late => None,
+        };
+        let ended = Instant::now();
+        self.metrics.upstream.observe((ended - started).as_secs_f64());
         let rules = &payment.route.outcome;
         match collected {
-            Err(_) => Outcome::NoAnswer(NoAnswer::Silent),
-            Ok(Err(_)) => Outcome::NoAnswer(NoAnswer::Broken),
-            Ok(Ok(Collected::Whole(body))) => {
-                connection.put_back();
+            None => Outcome::NoAnswer(NoAnswer::Silent),
+            Some(Err(_)) => Outcome::NoAnswer(NoAnswer::Broken),
+            Some(Ok(Collected::Whole(body))) => {
+                connection.put_back(ended);
                 let meaning = of_attempt(rules, head.status, &head.headers, &body);
                 Outcome::Answer(Response::from_parts(head, body), meaning)
             }
-            Ok(Ok(Collected::Over(read))) => {
+            Some(Ok(Collected::Over(read))) => {
                 let meaning = of_attempt(rules, head.status, &head.headers, &[]);
                 let head = Response::from_parts(head, ());
                 let large = Large { head, read, rest: body, connection, until };
@@ -153,7 +159,7 @@ impl Large {
             let mut listened = pieces.send(Ok(read)).await.is_ok();
             loop {
                 let frame = match timeout_at(until, rest.frame()).await {
-                    Ok(None) => return connection.put_back(),
+                    Ok(None) => return connection.put_back(Instant::now()),
                     Ok(Some(Ok(frame))) => frame,
                     Ok(Some(Err(_))) | Err(_) => {
                         let _ = pieces.send(Err(PayloadError::Cut)).await;
@@ -204,8 +210,8 @@ fn whole(first: Bytes, more: BytesMut) -> Bytes {
 }
 
 /// The request as it goes out: the payment's, with the second line of defence on it.
-fn request(payment: &Payment, fence: Option<u64>, span: &Span) -> Request<Payload> {
-    let mut request = Request::new(Payload::Full(payment.body.clone()));
+fn request(payment: &Payment, fence: Option<u64>, span: &Span) -> Box<Request<Payload>> {
+    let mut request = Box::new(Request::new(Payload::Full(payment.body.clone())));
     *request.method_mut() = payment.head.method.clone();
     *request.uri_mut() = payment.head.uri.clone();
     let mut headers = payment.head.headers.clone();

@@ -189,13 +189,13 @@ impl Guard {
     /// Sees a payment to its answer. Dropping this future drops the wait, not the attempt.
     pub async fn handle(self: &Arc<Self>, payment: Arc<Payment>) -> Answer {
         let attempt = self.attempts.next();
-        let patience = payment.route.tuning.duplicate_wait;
-        let until = Instant::now() + patience;
+        let mut now = Instant::now();
+        let until = now + payment.route.tuning.duplicate_wait;
         let mut waiter = None;
         loop {
             let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
             // In a box: a task's future is moved about ten times until it runs.
-            let turn = Box::pin(self.clone().turn(payment.clone(), attempt.clone()));
+            let turn = Box::pin(self.clone().turn(payment.clone(), attempt.clone(), now));
             let turn = self.running.spawn(turn.on_same_behalf().in_current_span());
             let found = match turn.await {
                 Ok(Turn::Over(answer)) => return answer,
@@ -203,7 +203,8 @@ impl Guard {
                 // The task broke down: when in doubt whether something was sent, it was.
                 Err(_) => return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown),
             };
-            if Instant::now() >= until {
+            now = Instant::now();
+            if now >= until {
                 let answer = after_waiting(found);
                 self.served(&payment, &answer);
                 return answer;
@@ -214,8 +215,9 @@ impl Guard {
                 None => waiter = Some(self.waiters.wait_for(&payment.order.id)),
                 Some(told) => {
                     let _waiting = self.metrics.waiting();
-                    let look = until.min(Instant::now() + LOOK_AGAIN);
+                    let look = until.min(now + LOOK_AGAIN);
                     let _ = timeout_at(look, told).await;
+                    now = Instant::now();
                 }
             }
         }
@@ -249,19 +251,27 @@ impl Guard {
         }
     }
 
-    /// Asks for the order and, when it is ours, runs the attempt to its end.
-    async fn turn(self: Arc<Self>, payment: Arc<Payment>, attempt: AttemptId) -> Turn {
+    /// Asks for the order and, when it is ours, runs the attempt to its end. `asked` is now, or a
+    /// little earlier: the lease is counted from then.
+    async fn turn(
+        self: Arc<Self>,
+        payment: Arc<Payment>,
+        attempt: AttemptId,
+        mut asked: Instant,
+    ) -> Turn {
         // What few requests need stands in boxes: every one would carry its state along, and a
         // future is moved more than once before it first runs.
         let token = match &payment.token {
             None => None,
             Some(_) => match Box::pin(self.token(&payment)).await {
-                Ok(token) => token,
+                Ok(token) => {
+                    asked = Instant::now();
+                    token
+                }
                 Err(error) => return self.over_without_store(&payment, &error).await,
             },
         };
         for _ in 0..LAPSES {
-            let asked = Instant::now();
             let span = payment.span.child("claim", Kind::Client);
             let claim = match self.claim(&payment, (&attempt, asked), token.as_ref()).await {
                 Ok(claim) => claim,
@@ -302,6 +312,7 @@ impl Guard {
                     if let Err(error) = Box::pin(self.lapse(&payment, fence)).await {
                         return self.over_without_store(&payment, &error).await;
                     }
+                    asked = Instant::now();
                     continue;
                 }
             };

@@ -40,7 +40,7 @@ impl Plane {
             sent.cancelled().await;
             tokio::time::sleep(self.config.upstream_timeout).await;
         };
-        self.send(Request::from_parts(head, body), late).await
+        self.send(Request::from_parts(head, body).into(), late).await
     }
 
     /// Passes on a request that is here to its end: it has no body, or was read in search of a key.
@@ -50,12 +50,12 @@ impl Plane {
         body: Bytes,
     ) -> Result<Response<Payload>, Problem> {
         let late = tokio::time::sleep(self.config.upstream_timeout);
-        self.send(Request::from_parts(head, Payload::Full(body)), late).await
+        self.send(Request::from_parts(head, Payload::Full(body)).into(), late).await
     }
 
     async fn send(
         &self,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
         late: impl Future<Output = ()>,
     ) -> Result<Response<Payload>, Problem> {
         let exchange = self.guard.upstream.send(request, late, || true).await.map_err(problem)?;

@@ -26,7 +26,7 @@ pub(super) fn ask(
     let authority = plane.address.to_string();
     let admin = Upstream::new(upstream::Config { authority, connect_timeout: PATIENCE });
     let asking = async {
-        let sent = admin.send(request, tokio::time::sleep(PATIENCE), || true).await;
+        let sent = admin.send(request.into(), tokio::time::sleep(PATIENCE), || true).await;
         let (response, _connection) = sent.map_err(|error| error.to_string())?.into_parts();
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| error.to_string())?;

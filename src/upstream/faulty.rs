@@ -36,7 +36,7 @@ pub struct Departure<Late, MaySend> {
     /// What it is for.
     pub leg: Leg,
     /// Its target and `Host` are set.
-    pub request: Request<Payload>,
+    pub request: Box<Request<Payload>>,
     /// Ready when nobody waits for the head of its answer any more.
     pub late: Late,
     /// Asked last of all before it is handed over.
@@ -79,7 +79,7 @@ impl Upstream {
         let request = tokio::select! {
             biased;
             prepared = prepare(request, &before) => match prepared {
-                Prepared::Send(request) => *request,
+                Prepared::Send(request) => request,
                 Prepared::Answer(status) => return Ok((made_up(status), Reuse(None))),
                 Prepared::Refused(why) => return Err(SendError::NotSent(why)),
             },
@@ -124,7 +124,7 @@ enum Prepared {
     Refused(String),
 }
 
-async fn prepare(mut request: Request<Payload>, firings: &[Firing]) -> Prepared {
+async fn prepare(mut request: Box<Request<Payload>>, firings: &[Firing]) -> Prepared {
     for firing in firings {
         firing.hold().await;
         let tamper = match &firing.deed {
@@ -134,14 +134,14 @@ async fn prepare(mut request: Request<Payload>, firings: &[Firing]) -> Prepared 
             Deed::Cut(at) => Tamper::Cut(*at),
             _ => continue,
         };
-        request = request.map(|body| body.tampered(tamper));
+        request = Box::new(request.map(|body| body.tampered(tamper)));
     }
-    Prepared::Send(Box::new(request))
+    Prepared::Send(request)
 }
 
 /// A second copy of a request, where one is to be sent. A body that was tampered with is not
 /// copied: the second goes as it was meant.
-fn copy(request: &Request<Payload>, firings: &[Firing]) -> Option<Request<Payload>> {
+fn copy(request: &Request<Payload>, firings: &[Firing]) -> Option<Box<Request<Payload>>> {
     firings.iter().find(|firing| firing.deed == Deed::Duplicate)?;
     let body = match request.body() {
         Payload::Full(body) => body.clone(),
@@ -151,7 +151,7 @@ fn copy(request: &Request<Payload>, firings: &[Firing]) -> Option<Request<Payloa
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+    Some(Box::new(copy))
 }
 
 /// What becomes of an answer on its way back.

@@ -3,7 +3,8 @@
 use crate::payload::Payload;
 use hyper::client::conn::http1::SendRequest;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a connection may have been idle and still be used. Shorter than the keep-alive of any
 /// server in common use (Node closes after 5 s, gunicorn after 2 s), so that a payment does not
@@ -33,13 +34,13 @@ impl Idle {
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn put(&self, connection: SendRequest<Payload>) {
+    pub(super) fn put(&self, connection: SendRequest<Payload>, now: Instant) {
         if connection.is_closed() {
             return;
         }
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() < KEPT {
-            connections.push((connection, Instant::now()));
+            connections.push((connection, now));
         }
     }
 }

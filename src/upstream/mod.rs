@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::Stream;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// What the client needs to know.
 #[derive(Clone, Debug)]
@@ -84,13 +85,14 @@ impl Upstream {
     }
 
     /// Sends a request whose target and `Host` are set, and waits for the head of the answer until
-    /// `late` is ready. `may_send` is asked last of all before the request is handed over.
+    /// `late` is ready. `may_send` is asked last of all before the request is handed over. It comes
+    /// in a box: on its way here it is handed on more than once.
     ///
     /// # Errors
     /// [`SendError`] says whether the request may have been sent.
     pub async fn send(
         &self,
-        mut request: Request<Payload>,
+        mut request: Box<Request<Payload>>,
         late: impl Future<Output = ()>,
         may_send: impl Fn() -> bool,
     ) -> Result<Exchange, SendError> {
@@ -103,7 +105,7 @@ impl Upstream {
             }
             let sent = tokio::select! {
                 biased;
-                sent = connection.try_send_request(request) => sent,
+                sent = connection.try_send_request(*request) => sent,
                 () = &mut late => return Err(SendError::Silent),
             };
             match sent {
@@ -114,7 +116,7 @@ impl Upstream {
                     // The connection was gone before it took the request.
                     Some(untouched) => {
                         refused = error.error().to_string();
-                        request = untouched;
+                        *request = untouched;
                     }
                     None => return Err(SendError::Broken(error.into_error().into())),
                 },
@@ -187,7 +189,8 @@ impl Exchange {
     /// The answer as a stream that gives the connection back at its end.
     pub fn streaming(self) -> Response<Payload> {
         let Exchange { response, connection, idle } = self;
-        response.map(|body| Payload::stream(body, None, move || idle.put(connection)))
+        response
+            .map(|body| Payload::stream(body, None, move || idle.put(connection, Instant::now())))
     }
 }
 
@@ -195,10 +198,10 @@ impl Exchange {
 pub struct Reuse(Option<(SendRequest<Payload>, Arc<Idle>)>);
 
 impl Reuse {
-    /// The answer was read to its end: the connection may carry another request.
-    pub fn put_back(self) {
+    /// The answer was read to its end, just now: the connection may carry another request.
+    pub fn put_back(self, now: Instant) {
         if let Some((connection, idle)) = self.0 {
-            idle.put(connection);
+            idle.put(connection, now);
         }
     }
 }
