@@ -289,7 +289,7 @@ fn an_unknown_order_that_is_forgotten_before_older_ones_is_not_without_an_alarm(
     let names = Names::new("onceward");
     let unknown_for = |order: &Order, call: Call, ms: &str| {
         assert_eq!(call.send(onceward.address).state(), "unknown");
-        redis.command(&["ZINCRBY", &names.unknown(soon.partition), ms, &order.id]);
+        redis.command(&["ZINCRBY", names.unknown(soon.partition), ms, &order.id]);
     };
     // Of the week these are kept more than four days are over; and of this one all but a minute.
     for order in older {

@@ -53,7 +53,7 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let cancelling = self.names.cancelling(order.partition);
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, due, unknown, cancelling], &lifecycle);
         let (word, mut reply) = self
             .run(&script::CANCEL, &keys, |command| {
                 command

@@ -43,7 +43,7 @@ impl Store {
         let channel = self.names.settled_channel();
         let from = words(&to.told_from());
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, due, unknown, cancelling], &lifecycle);
         let (word, mut reply) = self
             .run(&script::CONCLUDE, &keys, |command| {
                 command
@@ -51,7 +51,7 @@ impl Store {
                     .arg(to.word())
                     .arg(&from)
                     .arg(millis(keep))
-                    .arg(&channel)
+                    .arg(channel)
                     .arg(&self.config.by)
                     .arg(why);
             })

@@ -123,7 +123,7 @@ impl Store {
     async fn send(&self, name: &'static str, command: &Cmd) -> Result<Value, StoreError> {
         let started = Instant::now();
         let answer = match self.faults.are_on() {
-            false => self.link.send(command).await,
+            false => self.link.send_at(started.into(), command).await,
             true => self.send_faulty(name, command, Way::Shared).await,
         };
         self.metrics.command(name, started.elapsed(), answer.as_ref().err());

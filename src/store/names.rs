@@ -5,17 +5,47 @@
 
 use crate::model::event::Event;
 use crate::model::identity::{Order, Partition};
+use std::sync::Arc;
 
 /// Names under one namespace.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct Names(Arc<Fixed>);
+
+/// What is the same for all orders, put together once.
+#[derive(Debug)]
+struct Fixed {
     namespace: String,
+    settled_channel: String,
+    queued_channel: String,
+    /// By number.
+    partitions: Vec<Indexes>,
+}
+
+/// Names of a partition's.
+#[derive(Debug)]
+struct Indexes {
+    /// What each of them begins with.
+    begin: String,
+    due: String,
+    unknown: String,
+    cancelling: String,
 }
 
 impl Names {
     /// Names that begin with `namespace`.
     pub fn new(namespace: &str) -> Names {
-        Names { namespace: namespace.to_owned() }
+        let indexes = |partition: Partition| {
+            let begin = format!("{namespace}:{{p{:02}}}:", partition.number());
+            let all = |kind| format!("{begin}{kind}:all");
+            let (due, unknown, cancelling) = (all("due"), all("unknown"), all("cancelling"));
+            Indexes { begin, due, unknown, cancelling }
+        };
+        Names(Arc::new(Fixed {
+            settled_channel: format!("{namespace}:settled"),
+            queued_channel: format!("{namespace}:queued"),
+            partitions: Partition::all().map(indexes).collect(),
+            namespace: namespace.to_owned(),
+        }))
     }
 
     /// The hash that tells all of one order.
@@ -50,18 +80,18 @@ impl Names {
 
     /// The orders that somebody should look at, by when (ms since 1970): those in flight, when their
     /// lease should have run out; those unknown or being cancelled, when upstream is to be called.
-    pub fn due(&self, partition: Partition) -> String {
-        self.of(partition, "due", "all")
+    pub fn due(&self, partition: Partition) -> &str {
+        &self.indexes(partition).due
     }
 
     /// The orders whose outcome is unknown, by since when (ms since 1970).
-    pub fn unknown(&self, partition: Partition) -> String {
-        self.of(partition, "unknown", "all")
+    pub fn unknown(&self, partition: Partition) -> &str {
+        &self.indexes(partition).unknown
     }
 
     /// The orders whose cancel is not confirmed yet, by since when (ms since 1970).
-    pub fn cancelling(&self, partition: Partition) -> String {
-        self.of(partition, "cancelling", "all")
+    pub fn cancelling(&self, partition: Partition) -> &str {
+        &self.indexes(partition).cancelling
     }
 
     /// What a queued order asks, sealed.
@@ -91,40 +121,39 @@ impl Names {
     }
 
     /// Where workers are told that something was queued, by partition.
-    pub fn queued_channel(&self) -> String {
-        format!("{}:queued", self.namespace)
+    pub fn queued_channel(&self) -> &str {
+        &self.0.queued_channel
     }
 
     /// Where settled orders are announced, by id.
-    pub fn settled_channel(&self) -> String {
-        format!("{}:settled", self.namespace)
+    pub fn settled_channel(&self) -> &str {
+        &self.0.settled_channel
     }
 
     /// A pattern for `SCAN` that finds every record.
     pub fn all_records(&self) -> String {
-        format!("{}:{{p*}}:order:*", self.namespace)
+        format!("{}:{{p*}}:order:*", self.0.namespace)
     }
 
     /// The partition and id in a record's name.
     pub fn parse<'a>(&self, record: &'a str) -> Option<(Partition, &'a str)> {
-        let rest = record.strip_prefix(&self.namespace)?.strip_prefix(":{p")?;
+        let rest = record.strip_prefix(&self.0.namespace)?.strip_prefix(":{p")?;
         let (number, id) = rest.split_once("}:order:")?;
         Some((Partition::numbered(number.parse().ok()?)?, id))
     }
 
     /// A name of any kind; record and lease of an id that came out of an index, for example.
     pub fn of(&self, partition: Partition, kind: &str, id: &str) -> String {
-        let number = partition.number();
-        let digits = [b'0' + number / 10, b'0' + number % 10].map(char::from);
-        let mut name = String::with_capacity(self.namespace.len() + kind.len() + id.len() + 9);
-        name.push_str(&self.namespace);
-        name.push_str(":{p");
-        name.extend(digits);
-        name.push_str("}:");
-        name.push_str(kind);
-        name.push(':');
-        name.push_str(id);
+        let begin = &self.indexes(partition).begin;
+        let mut name = String::with_capacity(begin.len() + kind.len() + id.len() + 1);
+        for part in [begin, kind, ":", id] {
+            name.push_str(part);
+        }
         name
+    }
+
+    fn indexes(&self, partition: Partition) -> &Indexes {
+        &self.0.partitions[usize::from(partition.number())]
     }
 }
 

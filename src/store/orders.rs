@@ -294,10 +294,11 @@ impl Store {
         let answer_at = ended.len() + 1;
         ended.extend_from_slice(&answer);
         let line = begun.map_or(&b""[..], |begun| begun.line());
-        let (attempt, to) = (attempt.as_str(), to.word());
-        let told = format!("{attempt} {fence} {to} {from} {answer_at} {channel} {by} {why}");
+        let (fence, answer_at) = (fence.to_string(), answer_at.to_string());
+        let told =
+            [attempt.as_str(), &fence, to.word(), &from, &answer_at, channel, by, why].join(" ");
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, due, unknown], &lifecycle);
         let (word, mut reply) = self
             .run(&script::SETTLE, &keys, |command| {
                 command
@@ -340,14 +341,14 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let channel = self.names.settled_channel();
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &token, &due, &unknown], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, &token, due, unknown], &lifecycle);
         let (word, mut reply) = self
             .run(&script::ABANDON, &keys, |command| {
                 command
                     .arg(&*order.id)
                     .arg(attempt.as_str())
                     .arg(millis(keep))
-                    .arg(&channel)
+                    .arg(channel)
                     .arg(&self.config.by)
                     .arg(why);
             })
@@ -380,8 +381,8 @@ impl Store {
         let channel = self.names.settled_channel();
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let (word, mut reply) = self
-            .run(&script::LAPSE, &[&record, &lease, &due, &unknown, &cancelling], |command| {
-                command.arg(id).arg(&fence).arg(millis(keep)).arg(&channel).arg(&self.config.by);
+            .run(&script::LAPSE, &[&record, &lease, due, unknown, cancelling], |command| {
+                command.arg(id).arg(&fence).arg(millis(keep)).arg(channel).arg(&self.config.by);
             })
             .await?;
         Ok(match word.as_str() {

@@ -163,7 +163,7 @@ impl Store {
                 .arg(&asked)
                 .arg(&sealed)
                 .arg(most)
-                .arg(&hint)
+                .arg(hint)
                 .arg(order.partition.number());
         };
         let (word, mut reply) = self.run_confirmed(&script::ENQUEUE, &keys, arguments).await?;
@@ -287,7 +287,7 @@ impl Store {
                     .arg(&entry.id)
                     .arg(&entry.name)
                     .arg(&self.config.by)
-                    .arg(&hint)
+                    .arg(hint)
                     .arg(entry.partition.number());
             })
             .await?;
@@ -315,7 +315,7 @@ impl Store {
         let due = self.names.due(entry.partition);
         let unknown = self.names.unknown(entry.partition);
         let channel = self.names.settled_channel();
-        let keys: [&str; 6] = [&record, &request, &queue, &dead, &due, &unknown];
+        let keys: [&str; 6] = [&record, &request, &queue, &dead, due, unknown];
         let (word, mut reply) = self
             .run(&script::DEAD_LETTER, &keys, |command| {
                 command
@@ -323,7 +323,7 @@ impl Store {
                     .arg(&entry.name)
                     .arg(words(FROM))
                     .arg(millis(keep))
-                    .arg(&channel)
+                    .arg(channel)
                     .arg(&self.config.by)
                     .arg(why);
             })

@@ -123,8 +123,7 @@ impl Store {
 
 /// The reply's next word as a state.
 pub(super) fn state(reply: &mut Reply) -> Result<State, StoreError> {
-    let word = reply.text()?;
-    State::from_word(&word).ok_or(StoreError::Protocol { script: "state", reply: word })
+    reply.read("a state", State::from_word)
 }
 
 /// An order that ended, by its record as it lies in Redis and how long that is kept yet, ms; 0 where

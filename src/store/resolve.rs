@@ -152,7 +152,7 @@ impl Store {
         let unknown = self.names.unknown(partition);
         let cancelling = self.names.cancelling(partition);
         let (word, mut reply) = self
-            .run(&script::ADOPT, &[&record, &due, &unknown, &cancelling], |command| {
+            .run(&script::ADOPT, &[&record, due, unknown, cancelling], |command| {
                 command
                     .arg(&*ask.order.id)
                     .arg(ask.turn.as_str())
@@ -196,7 +196,7 @@ impl Store {
             Word::IfTold => b"told".into(),
         };
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown, &cancelling], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, due, unknown, cancelling], &lifecycle);
         let (word, mut reply) = self
             .run(&script::RESOLVE, &keys, |command| {
                 command
@@ -235,7 +235,7 @@ impl Store {
         let unknown = self.names.unknown(order.partition);
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, &due, &unknown], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, due, unknown], &lifecycle);
         let (word, mut reply) = self
             .run(&script::RELEASE, &keys, |command| {
                 command

@@ -2,6 +2,7 @@
 
 use super::error::StoreError;
 use redis::{Cmd, Value};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -71,7 +72,7 @@ impl Script {
     }
 
     fn call(verb: &str, script: &str, keys: &[&str]) -> Cmd {
-        let mut command = Cmd::with_capacity(3 + keys.len() + 18, 512);
+        let mut command = Cmd::with_capacity(3 + keys.len() + 18, ROOM);
         command.arg(verb).arg(script).arg(keys.len());
         for key in keys {
             command.arg(key);
@@ -79,6 +80,9 @@ impl Script {
         command
     }
 }
+
+/// Bytes of a call that most find room in: a settle with a short answer.
+const ROOM: usize = 2048;
 
 macro_rules! scripts {
     ($($constant:ident $name:literal)*) => {
@@ -167,21 +171,7 @@ impl Reply {
     /// # Errors
     /// When there is none.
     pub fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
-        let next = match &mut self.values {
-            Values::List(values) => values.next(),
-            Values::Text(text, read) => {
-                let rest = text.get(*read..).filter(|rest| !rest.is_empty());
-                let word = rest.and_then(|rest| rest.split(|byte| *byte == b' ').next());
-                *read += word.map_or(0, |word| word.len() + 1);
-                word.map(|word| Value::BulkString(word.to_vec()))
-            }
-        };
-        match next {
-            Some(Value::BulkString(bytes)) => Ok(bytes),
-            Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
-            Some(Value::Int(number)) => Ok(number.to_string().into_bytes()),
-            other => Err(protocol(self.script, format!("{other:?} for a string"))),
-        }
+        Ok(self.next()?.into_owned())
     }
 
     /// The next value as text.
@@ -189,8 +179,7 @@ impl Reply {
     /// # Errors
     /// When there is none or it is not UTF-8.
     pub fn text(&mut self) -> Result<String, StoreError> {
-        String::from_utf8(self.bytes()?)
-            .map_err(|_| protocol(self.script, "bytes that are not text".into()))
+        self.read("text", |text| Some(text.to_owned()))
     }
 
     /// The next value as a number.
@@ -198,8 +187,45 @@ impl Reply {
     /// # Errors
     /// When there is none or it is not one.
     pub fn number<N: std::str::FromStr>(&mut self) -> Result<N, StoreError> {
-        let text = self.text()?;
-        text.parse().map_err(|_| protocol(self.script, format!("{text:?} for a number")))
+        self.read("a number", |text| text.parse().ok())
+    }
+
+    /// The next value, as `read` takes it.
+    ///
+    /// # Errors
+    /// When there is none, it is not UTF-8, or `read` makes nothing of it.
+    pub fn read<T>(
+        &mut self,
+        what: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let script = self.script;
+        let bytes = self.next()?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| protocol(script, "bytes that are not text".into()))?;
+        read(text).ok_or_else(|| protocol(script, format!("{text:?} for {what}")))
+    }
+
+    /// A word of a text is read where it lies.
+    fn next(&mut self) -> Result<Cow<'_, [u8]>, StoreError> {
+        let next = match &mut self.values {
+            Values::List(values) => values.next(),
+            Values::Text(text, read) => {
+                let rest = text.get(*read..).filter(|rest| !rest.is_empty());
+                let word = rest.and_then(|rest| rest.split(|byte| *byte == b' ').next());
+                *read += word.map_or(0, |word| word.len() + 1);
+                match word {
+                    Some(word) => return Ok(word.into()),
+                    None => None,
+                }
+            }
+        };
+        match next {
+            Some(Value::BulkString(bytes)) => Ok(bytes.into()),
+            Some(Value::SimpleString(text)) => Ok(text.into_bytes().into()),
+            Some(Value::Int(number)) => Ok(number.to_string().into_bytes().into()),
+            other => Err(protocol(self.script, format!("{other:?} for a string"))),
+        }
     }
 
     /// All of a reply that is one text, as it was before anything was read.

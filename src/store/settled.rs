@@ -73,7 +73,7 @@ impl Waiters {
             return;
         };
         let queued = names.queued_channel();
-        if subscription.subscribe(&[names.settled_channel(), queued.clone()]).await.is_err() {
+        if subscription.subscribe(&[names.settled_channel(), queued]).await.is_err() {
             return;
         }
         let _heard = Heard::from_now_on(&self.finished);

@@ -93,7 +93,7 @@ impl Store {
         let cancelling = self.names.cancelling(partition);
         let queue = self.names.queue(partition);
         let (word, mut reply) = self
-            .run(&script::SURVEY, &[&due, &unknown, &cancelling, &queue], |command| {
+            .run(&script::SURVEY, &[due, unknown, cancelling, &queue], |command| {
                 command.arg(limit).arg(places.start()).arg(places.end());
             })
             .await?;

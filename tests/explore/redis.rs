@@ -171,9 +171,9 @@ impl Keys {
             id: order.id.to_string(),
             record: names.record(order),
             lease: names.lease(order),
-            due: names.due(order.partition),
-            unknown: names.unknown(order.partition),
-            cancelling: names.cancelling(order.partition),
+            due: names.due(order.partition).to_owned(),
+            unknown: names.unknown(order.partition).to_owned(),
+            cancelling: names.cancelling(order.partition).to_owned(),
             callback: names.callback(event),
             callback_lease: names.callback_lease(event),
         }

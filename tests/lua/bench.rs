@@ -324,7 +324,7 @@ impl Bench {
     }
 
     pub fn cancelling(&self) -> String {
-        self.store.names().cancelling(self.order.partition)
+        self.store.names().cancelling(self.order.partition).to_owned()
     }
 
     /// Accepts the order into the buffer, which holds 2 entries a partition.
@@ -435,11 +435,11 @@ impl Bench {
     }
 
     pub fn due(&self) -> String {
-        self.store.names().due(self.order.partition)
+        self.store.names().due(self.order.partition).to_owned()
     }
 
     pub fn unknown(&self) -> String {
-        self.store.names().unknown(self.order.partition)
+        self.store.names().unknown(self.order.partition).to_owned()
     }
 
     /// What the record says in one field; empty where it has none.

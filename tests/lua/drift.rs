@@ -291,7 +291,7 @@ fn expected(
         ("status", text("200")),
         ("headers", text("x-channel: alipay\r\n")),
         ("body", text("paid")),
-        ("channel", vec![bench.store.names().settled_channel()]),
+        ("channel", vec![bench.store.names().settled_channel().to_owned()]),
         ("why", text(why)),
         ("limit", text("7")),
         ("first", text("3")),
@@ -313,7 +313,7 @@ fn expected(
         ("consumer", text(BY)),
         ("request", text("\0POST /pay\n0\n{}")),
         ("most", text("2")),
-        ("hint", vec![bench.store.names().queued_channel()]),
+        ("hint", vec![bench.store.names().queued_channel().to_owned()]),
         ("partition", vec![bench.order.partition.number().to_string()]),
     ])
 }

@@ -86,7 +86,12 @@ impl Link {
     /// # Errors
     /// [`StoreError`] says whether the command may have taken effect.
     pub async fn send(&self, command: &Cmd) -> Result<Value, StoreError> {
-        let deadline = Instant::now() + self.timeout;
+        self.send_at(Instant::now(), command).await
+    }
+
+    /// Likewise; it is `now`.
+    pub(super) async fn send_at(&self, now: Instant, command: &Cmd) -> Result<Value, StoreError> {
+        let deadline = now + self.timeout;
         self.deliver(Letter { command, confirm: None, deadline, asking: false }).await
     }
 

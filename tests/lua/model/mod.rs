@@ -374,11 +374,11 @@ impl<'a> Run<'a> {
             }
             Call::LoseLease => self.raw("DEL", &[&store.names().lease(&order)]).await,
             Call::MakeDue => {
-                self.raw("ZADD", &[&store.names().due(order.partition), "XX", "1", &order.id]).await
+                self.raw("ZADD", &[store.names().due(order.partition), "XX", "1", &order.id]).await
             }
             Call::MakeOld => {
                 let unknown = store.names().unknown(order.partition);
-                self.raw("ZADD", &[&unknown, "XX", "1", &order.id]).await
+                self.raw("ZADD", &[unknown, "XX", "1", &order.id]).await
             }
         }
     }
