@@ -77,10 +77,10 @@ drill: setup ## play every accident on ORDERS orders a seed, the ledger as judge
 teeth: setup ## plant one mistake after the other, see each found, bring README.md's table up to date
 	@scripts/teeth
 
-# BENCH=--quick is done in four minutes, BENCH=--write brings README.md and docs/ up to date,
+# BENCH=--quick is done in five minutes, BENCH=--write brings README.md and docs/ up to date,
 # BENCH=--cluster compares a Cluster of three primaries with one Redis, "BENCH=--cluster --write" puts
 # that into README.md.
-bench: setup ## measure it side by side with nginx and nginx + Lua: about eight minutes
+bench: setup ## measure it side by side with nginx and nginx + Lua: about ten minutes
 	@scripts/setup-bench
 	$(MEASURE) $(BENCH)
 

@@ -1,9 +1,9 @@
-//! Who is measured, side by side: nobody, nginx, nginx with Lua, Onceward.
+//! Who is measured, side by side: nobody, nginx, nginx with Lua, Onceward, and the floor below it.
 
 use crate::process::Process;
 use crate::redis::Redis;
 use crate::upstream::Upstream;
-use crate::{BenchError, free_port, until};
+use crate::{BenchError, floor, free_port, until};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,12 @@ pub(crate) enum Kind {
     OncewardThroughRedis,
     /// Onceward, where its Redis is one of a Cluster.
     OncewardOnCluster,
+    /// The floor of a first request: see [`floor`].
+    WayAlone,
+    /// The floor of a duplicate that asks Redis.
+    EmptyScript,
+    /// The floor of a duplicate that does not.
+    HyperAlone,
 }
 
 impl Kind {
@@ -36,12 +42,20 @@ impl Kind {
             Kind::Onceward => "Onceward",
             Kind::OncewardThroughRedis => "Onceward, LOCAL_CACHE=0",
             Kind::OncewardOnCluster => "Onceward on a Cluster",
+            Kind::WayAlone => "floor: the way alone",
+            Kind::EmptyScript => "floor: one empty script",
+            Kind::HyperAlone => "floor: hyper alone",
         }
     }
 
     /// Whether it is somebody else's and may be missing here.
     pub(crate) fn is_peer(self) -> bool {
         matches!(self, Kind::Nginx | Kind::NginxLua)
+    }
+
+    /// Whether it is Onceward.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Kind::Onceward | Kind::OncewardThroughRedis | Kind::OncewardOnCluster)
     }
 }
 
@@ -109,6 +123,9 @@ impl Contender {
                 command.env("ONCEWARD_LOCAL_CACHE", "0");
                 command
             }
+            Kind::WayAlone => floor::command("way", address, place)?,
+            Kind::EmptyScript => floor::command("script", address, place)?,
+            Kind::HyperAlone => floor::command("library", address, place)?,
         };
         let mut process = Process::start(&mut command)?;
         until("it takes connections", || match process.runs() {

@@ -14,6 +14,7 @@ mod bytes;
 mod cluster;
 mod contender;
 mod figures;
+mod floor;
 mod instructions;
 mod load;
 mod pace;
@@ -37,6 +38,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use upstream::Upstream;
 use workload::Bench;
+
+/// The same as the sidecar's: what stands below it must not pay more for memory than it does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Why something could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +84,11 @@ fn main() -> ExitCode {
             report(&figures, has("--write"))
         }
     };
-    let done = match value("--binary=").map(PathBuf::from) {
-        Some(binary) => run(Sidecar { binary, variables: Vec::new() }),
-        None if has("--bytes") => bytes::bytes(has("--write")),
-        None => {
+    let done = match (value("--binary=").map(PathBuf::from), value("--floor=")) {
+        (Some(binary), _) => run(Sidecar { binary, variables: Vec::new() }),
+        (None, Some(which)) => floor::run(which, value),
+        (None, None) if has("--bytes") => bytes::bytes(has("--write")),
+        (None, None) => {
             Err(BenchError::Wrong("--binary=PATH says what is measured: see make bench".into()))
         }
     };
@@ -103,6 +109,7 @@ fn bench(sidecar: &Sidecar, length: Length, only: Option<&str>) -> Result<Figure
     let mut figures = Figures::default();
     let mut bench =
         Bench { folder: folder.path(), upstream: &upstream, redis: &mut redis, sidecar, length };
+    floor::record(&bench.place())?;
     let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     for repeat in 1..=length.repeats {
         for workload in workload::ALL.iter().filter(|workload| is_wanted(workload.name)) {
@@ -135,8 +142,8 @@ fn bench(sidecar: &Sidecar, length: Length, only: Option<&str>) -> Result<Figure
 /// the README shows them.
 fn report(figures: &Figures, write: bool) -> Result<(), BenchError> {
     let (mut table, svg) = (table::markdown(figures), plot::svg(figures));
-    if let Some(scale) = scale::markdown(figures) {
-        table = format!("{table}\n{scale}");
+    for more in [floor::markdown(figures), scale::markdown(figures)].into_iter().flatten() {
+        table = format!("{table}\n{more}");
     }
     println!("{table}");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

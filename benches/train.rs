@@ -54,8 +54,7 @@ pub(crate) fn train(mut sidecar: Sidecar, counts: &Path) -> Result<(), BenchErro
         length: LENGTH,
     };
     for workload in workload::ALL {
-        let ours = |kind: &&Kind| !kind.is_peer() && **kind != Kind::Direct;
-        for kind in workload.contenders.iter().filter(ours) {
+        for kind in workload.contenders.iter().filter(|kind| kind.is_ours()) {
             counted(counts, &format!("{}, {}", workload.name, kind.name()), || {
                 bench.measure(*kind, workload).map(drop)
             })?;

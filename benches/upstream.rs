@@ -99,16 +99,21 @@ async fn serve(mut stream: TcpStream, hits: Arc<AtomicU64>) -> io::Result<()> {
     }
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+/// Where something begins.
+pub(crate) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, what)
 }
 
-fn content_length(head: &[u8]) -> usize {
-    let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let value = |line: &[u8]| {
-        let (name, value) = line.split_at_checked(b"content-length:".len())?;
-        let value = std::str::from_utf8(value).ok()?.trim();
-        name.eq_ignore_ascii_case(b"content-length:").then(|| value.parse().ok())?
+/// How long a body a head announces.
+pub(crate) fn content_length(head: &[u8]) -> usize {
+    const NAME: &[u8] = b"content-length:";
+    let value = |end: usize| {
+        let (name, rest) = head[end + 1..].split_at_checked(NAME.len())?;
+        if !name.eq_ignore_ascii_case(NAME) {
+            return None;
+        }
+        let line = rest.split(|byte| *byte == b'\r').next()?;
+        std::str::from_utf8(line).ok()?.trim().parse().ok()
     };
-    lines.into_iter().find_map(value).unwrap_or(0)
+    memchr::memchr_iter(b'\n', head).find_map(value).unwrap_or(0)
 }

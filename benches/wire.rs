@@ -1,5 +1,6 @@
 //! A client that speaks as much HTTP as the bench needs, one request at a time.
 
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -13,8 +14,10 @@ pub(crate) struct Wire {
 }
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Reply {
+    /// What stands before its body, line by line.
+    pub(crate) head: String,
     /// Its status.
     pub(crate) status: u16,
     /// Its body.
@@ -37,10 +40,11 @@ impl Wire {
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
-        let mut length = 0;
+        let (mut head, mut length) = (line.clone(), 0);
         loop {
             line.clear();
             self.stream.read_line(&mut line)?;
+            head.push_str(&line);
             if line.trim().is_empty() {
                 break;
             }
@@ -51,7 +55,20 @@ impl Wire {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Reply { status, body })
+        Ok(Reply { head, status, body })
+    }
+}
+
+impl Reply {
+    /// Its headers, by name.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.map(|(name, value)| (name, value.trim()))
+    }
+
+    /// As it came.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        [self.head.as_bytes(), &self.body].concat()
     }
 }
 

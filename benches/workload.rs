@@ -32,19 +32,20 @@ pub(crate) struct Workload {
     pub(crate) contenders: &'static [Kind],
 }
 
-use Kind::{Direct, Nginx, NginxLua, Onceward, OncewardThroughRedis};
+use Kind::{Direct, EmptyScript, HyperAlone, Nginx, NginxLua};
+use Kind::{Onceward, OncewardThroughRedis, WayAlone};
 
 /// All of them.
 pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "first",
         how: How::Flood("first"),
-        contenders: &[Direct, Nginx, NginxLua, Onceward],
+        contenders: &[Direct, Nginx, NginxLua, Onceward, WayAlone],
     },
     Workload {
         name: "duplicate",
         how: How::Flood("duplicate"),
-        contenders: &[NginxLua, OncewardThroughRedis, Onceward],
+        contenders: &[NginxLua, OncewardThroughRedis, EmptyScript, Onceward, HyperAlone],
     },
     Workload {
         name: "10 % duplicates",
@@ -64,7 +65,7 @@ pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "first, 1,000 a second",
         how: How::Paced,
-        contenders: &[Direct, Nginx, NginxLua, Onceward],
+        contenders: &[Direct, Nginx, NginxLua, Onceward, WayAlone],
     },
     Workload { name: "64 copies at once", how: How::Burst, contenders: &[NginxLua, Onceward] },
 ];
