@@ -274,12 +274,16 @@ impl Problem {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.extensions_mut().insert(Told { route: self.route, outcome: word });
         response
+    }
+
+    /// What it counts as.
+    pub fn told(&self) -> Told {
+        Told { route: self.route.clone(), outcome: self.name.row().0 }
     }
 }
 
-/// What an answer counts as; travels with it to whoever counts.
+/// What an answer counts as.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// The route it was given on, if any.

@@ -4,18 +4,17 @@ use super::admit::Admitted;
 use super::faulty::twice;
 use super::identify::joined;
 use super::protected::replay;
-use super::{Arrived, Plane};
-use crate::answer::problem::{Name, Problem, Told};
+use super::{Answered, Arrived, Plane};
+use crate::answer::problem::{Name, Problem};
 use crate::guard::callback::{Heard, Notice, Settles};
 use crate::guard::{Payment, Refusal};
 use crate::model::event::Event;
 use crate::model::order::State;
 use crate::model::path::Params;
 use crate::model::source::{BadValue, View};
-use crate::payload::Payload;
 use crate::route::{Callback, Route, Routes};
+use hyper::Request;
 use hyper::header::{ACCEPT_ENCODING, HeaderValue};
-use hyper::{Request, Response};
 use std::sync::Arc;
 
 impl Plane {
@@ -25,13 +24,13 @@ impl Plane {
         route: Arc<Route>,
         params: Params,
         request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         let (route, routes) = (&route, self.routes.load_full());
         let about = |problem: Problem| problem.about(route, None);
         let admitted = self.admit(route, &params, request).await.map_err(about)?;
         let (payment, callback) = match (admitted, &route.callback) {
             (Admitted::Payment(payment, _), Some(callback)) => (payment, callback),
-            (Admitted::Struck(response), _) => return Ok(response),
+            (Admitted::Struck(response), _) => return Ok(Answered { response, told: None }),
             _ => return Err(about(Problem::new(Name::KeyMissing, "A callback needs a key."))),
         };
         // Nobody else has it yet.
@@ -41,13 +40,13 @@ impl Plane {
         let again = if self.comes_twice() { Some(notice(payment.again())?) } else { None };
         let heard = twice(notice(payment)?, again, |notice| self.guard.notify(notice)).await;
         match heard {
-            Heard::First(response) => Ok(told(response, route, "first")),
-            Heard::Unacknowledged(response) => Ok(told(response, route, "unacknowledged")),
+            Heard::First(response) => Ok(Answered::on(route, "first", response)),
+            Heard::Unacknowledged(response) => Ok(Answered::on(route, "unacknowledged", response)),
             Heard::Repeat(stored) => {
-                let mut response = told(replay(stored), route, "replay");
+                let mut response = replay(stored);
                 let marker = self.config.replay_header.clone();
                 response.headers_mut().insert(marker, HeaderValue::from_static("true"));
-                Ok(response)
+                Ok(Answered::on(route, "replay", response))
             }
             Heard::Refused(refusal) => Err(refused(refusal).about(route, Some(&key))),
         }
@@ -104,13 +103,4 @@ fn unreadable(error: BadValue) -> Problem {
         BadValue::Body(_) => problem.closing(),
         _ => problem,
     }
-}
-
-fn told(
-    mut response: Response<Payload>,
-    route: &Arc<Route>,
-    outcome: &'static str,
-) -> Response<Payload> {
-    response.extensions_mut().insert(Told { route: Some(route.name.clone()), outcome });
-    response
 }

@@ -2,20 +2,19 @@
 
 use super::identify::{callers, scope};
 use super::read_body::read_body;
-use super::{Arrived, Plane};
+use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::document;
-use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::answer::problem::{Name, Problem, STATE};
 use crate::fault::Subject;
 use crate::guard::Refusal;
 use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::order::State;
-use crate::payload::Payload;
 use crate::route::Route;
 use crate::store::cancel::{Cancel, CancelAsk};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ impl Plane {
         route: &str,
         key: &str,
         request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         let (head, Arrived { body, .. }) = request.into_parts();
         read_body(body, MAX_BODY, self.config.body_timeout).await?;
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
@@ -68,7 +67,7 @@ impl Plane {
     }
 
     /// The order as it stands once its cancel was asked for.
-    async fn cancelled(&self, order: &Order, route: &Route) -> Result<Response<Payload>, Problem> {
+    async fn cancelled(&self, order: &Order, route: &Route) -> Result<Answered, Problem> {
         let record = match self.guard.store.look(order).await {
             Ok(Some(record)) => record,
             _ => return Err(unavailable().about(route, Some(&order.key))),
@@ -85,9 +84,7 @@ impl Plane {
         let headers = response.headers_mut();
         headers.insert(STATE, HeaderValue::from_static(record.state.word()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let told = Told { route: Some(route.name.clone()), outcome: "cancel" };
-        response.extensions_mut().insert(told);
-        Ok(response)
+        Ok(Answered::on(route, "cancel", response))
     }
 }
 

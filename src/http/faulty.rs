@@ -1,8 +1,7 @@
 //! The accidents that may happen to a caller's request on its way here, and to its answer on the way
 //! back; and the mark on every answer that an accident touched.
 
-use super::{Answering, Arrived, Plane};
-use crate::answer::problem::Told;
+use super::{Answered, Answering, Arrived, Plane};
 use crate::fault::{At, Carry, Deed, Faults, HEADER, Subject, corrupt};
 use crate::model::identity::Order;
 use crate::payload::{Payload, Tamper};
@@ -11,6 +10,7 @@ use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::task::{Context, Poll};
+use tokio_util::either::Either;
 use tower::{Layer, Service};
 
 /// Marks an answer that is not to be given: the connection breaks instead.
@@ -115,16 +115,12 @@ impl<S> Layer<S> for FaultyLayer {
 
 impl<S> Service<Request<Arrived>> for Faulty<S>
 where
-    S: Service<
-            Request<Arrived>,
-            Response = Response<Payload>,
-            Error = Infallible,
-            Future = Answering<Response<Payload>, Infallible>,
-        >,
+    S: Service<Request<Arrived>, Response = Answered, Error = Infallible>,
+    S::Future: Send + 'static,
 {
-    type Response = Response<Payload>;
+    type Response = Answered;
     type Error = Infallible;
-    type Future = Answering<Response<Payload>, Infallible>;
+    type Future = Either<S::Future, Answering<Answered, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -132,15 +128,15 @@ where
 
     fn call(&mut self, request: Request<Arrived>) -> Self::Future {
         let Some(subject) = self.faults.subject(request.headers()) else {
-            return self.inner.call(request);
+            return Either::Left(self.inner.call(request));
         };
         let peer = request.body().connection.clone();
         let answering = self.inner.call(request);
         let (faults, whom) = (self.faults.clone(), subject.clone());
         let harmed = async move {
-            let answer = answering.await?;
+            let Answered { response, told } = answering.await?;
             whom.passed();
-            let mut response = harm(&faults, answer).await;
+            let mut response = harm(&faults, response).await;
             if response.extensions().get::<NoAnswer>().is_some() {
                 peer.reset();
             }
@@ -150,9 +146,9 @@ where
                     response.headers_mut().append(HEADER, id);
                 }
             }
-            Ok(response)
+            Ok(Answered { response, told })
         };
-        Box::pin(harmed.on_behalf_of(Some(subject)))
+        Either::Right(Box::pin(harmed.on_behalf_of(Some(subject))))
     }
 }
 
@@ -167,12 +163,8 @@ async fn harm(faults: &Faults, mut response: Response<Payload>) -> Response<Payl
                 continue;
             }
             Deed::Status(status) => {
-                let told = response.extensions_mut().remove::<Told>();
                 response = Response::new(Payload::empty());
                 *response.status_mut() = *status;
-                if let Some(told) = told {
-                    response.extensions_mut().insert(told);
-                }
                 continue;
             }
             Deed::Cut(at) => Tamper::Cut(*at),

@@ -2,12 +2,11 @@
 
 use super::protected::may_carry_key;
 use super::readings::others;
-use super::{Answering, Arrived, Plane};
+use super::{Answered, Answering, Arrived, Plane};
 use crate::answer::problem::{Name, Problem};
 use crate::model::path::{Params, normal};
-use crate::payload::Payload;
 use crate::route::{Route, Routes};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request};
 use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -39,9 +38,9 @@ impl Front {
 }
 
 impl Service<Request<Arrived>> for Front {
-    type Response = Response<Payload>;
+    type Response = Answered;
     type Error = Problem;
-    type Future = Answering<Response<Payload>, Problem>;
+    type Future = Answering<Answered, Problem>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Problem>> {
         Poll::Ready(Ok(()))
@@ -99,7 +98,7 @@ impl Plane {
     }
 
     /// What stands below the reserved prefix.
-    async fn own(self: Arc<Self>, request: Request<Arrived>) -> Result<Response<Payload>, Problem> {
+    async fn own(self: Arc<Self>, request: Request<Arrived>) -> Result<Answered, Problem> {
         let target = request.uri().clone();
         let rest = self.below_prefix(target.path()).unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').skip(1).collect();

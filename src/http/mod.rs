@@ -28,11 +28,12 @@ mod screen;
 mod tokens;
 pub mod trace;
 
+use crate::answer::problem::{Problem, Told};
 use crate::fault::Faults;
 use crate::guard::Guard;
 use crate::model::seal::Secrets;
 use crate::payload::Payload;
-use crate::route::Routes;
+use crate::route::{Route, Routes};
 use arc_swap::ArcSwap;
 use hyper::header::HeaderName;
 use hyper::{Request, Response};
@@ -84,6 +85,27 @@ pub struct Plane {
 pub use crate::serve::Connection as Peer;
 
 use crate::serve::Arrived;
+
+/// What a caller gets.
+struct Answered {
+    response: Response<Payload>,
+    /// What it counts as; nothing where an accident befell its request first.
+    told: Option<Told>,
+}
+
+impl Answered {
+    /// An answer on a route.
+    fn on(route: &Route, outcome: &'static str, response: Response<Payload>) -> Answered {
+        Answered { response, told: Some(Told { route: Some(route.name.clone()), outcome }) }
+    }
+}
+
+impl From<Problem> for Answered {
+    fn from(problem: Problem) -> Answered {
+        let told = Some(problem.told());
+        Answered { response: problem.into_response(), told }
+    }
+}
 
 /// A boxed future, as the layers return it.
 type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;

@@ -1,17 +1,16 @@
 //! `GET <prefix>/orders/{route}/{key}`: where an order stands, for the caller that made it.
 
 use super::identify::{callers, scope};
-use super::{Arrived, Plane};
+use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::document;
-use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::answer::problem::{Name, Problem, STATE};
 use crate::fault::Subject;
 use crate::model::identity::Order;
 use crate::model::key::Key;
-use crate::payload::Payload;
 use crate::store::record::Record;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,7 +27,7 @@ impl Plane {
         route: &str,
         key: &str,
         request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         // Whether it is unknown, expired or somebody else's: one answer.
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
         let route = self.routes.load().of_orders(route).cloned().ok_or_else(absent)?;
@@ -56,9 +55,7 @@ impl Plane {
         let headers = response.headers_mut();
         headers.insert(STATE, HeaderValue::from_static(record.state.word()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let told = Told { route: Some(route.name.clone()), outcome: "order" };
-        response.extensions_mut().insert(told);
-        Ok(response)
+        Ok(Answered::on(&route, "order", response))
     }
 
     async fn look(&self, order: &Order) -> Result<Option<Record>, Problem> {

@@ -1,7 +1,7 @@
 //! What is not protected streams through: no buffering, no Redis, other protocols tunnelled.
 
 use super::forward::{may_upgrade, towards_upstream};
-use super::{Arrived, Plane};
+use super::{Answered, Arrived, Plane};
 use crate::answer::problem::{Name, Problem, Told};
 use crate::guard::{Refusal, end_to_end};
 use crate::model::order::State;
@@ -22,7 +22,7 @@ impl Plane {
     pub(super) async fn pass(
         self: Arc<Self>,
         mut request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         if may_upgrade(request.headers()) {
             let caller = hyper::upgrade::on(&mut request);
             return Box::pin(self.tunnel(request, caller)).await;
@@ -44,11 +44,7 @@ impl Plane {
     }
 
     /// Passes on a request that is here to its end: it has no body, or was read in search of a key.
-    pub(super) async fn pass_whole(
-        &self,
-        head: Parts,
-        body: Bytes,
-    ) -> Result<Response<Payload>, Problem> {
+    pub(super) async fn pass_whole(&self, head: Parts, body: Bytes) -> Result<Answered, Problem> {
         let late = tokio::time::sleep(self.config.upstream_timeout);
         self.send(Request::from_parts(head, Payload::Full(body)).into(), late).await
     }
@@ -57,7 +53,7 @@ impl Plane {
         &self,
         request: Box<Request<Payload>>,
         late: impl Future<Output = ()>,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         let exchange = self.guard.upstream.send(request, late, || true).await.map_err(problem)?;
         Ok(passed(exchange.streaming()))
     }
@@ -67,7 +63,7 @@ impl Plane {
         &self,
         request: Request<Arrived>,
         caller: OnUpgrade,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         let (mut head, Arrived { body, connection }) = request.into_parts();
         towards_upstream(&mut head, &connection, &self.config, true);
         let body = Payload::stream(body, Some(self.config.body_timeout), || {});
@@ -88,20 +84,17 @@ impl Plane {
             }
         });
         // The headers of a change of protocol belong to it and stay.
-        let mut response = response.map(|_| Payload::empty());
-        tell(&mut response);
-        Ok(response)
+        Ok(told(response.map(|_| Payload::empty())))
     }
 }
 
-fn passed(mut response: Response<Payload>) -> Response<Payload> {
+fn passed(mut response: Response<Payload>) -> Answered {
     end_to_end(response.headers_mut());
-    tell(&mut response);
-    response
+    told(response)
 }
 
-fn tell(response: &mut Response<Payload>) {
-    response.extensions_mut().insert(Told { route: None, outcome: "passed" });
+fn told(response: Response<Payload>) -> Answered {
+    Answered { response, told: Some(Told { route: None, outcome: "passed" }) }
 }
 
 /// What to tell of a request that was not protected: no order's state is at stake.

@@ -1,9 +1,10 @@
 //! Problems become answers; what lies above this layer cannot fail.
 
-use super::{Answering, Arrived};
+use super::{Answered, Arrived};
 use crate::answer::problem::Problem;
-use crate::payload::Payload;
-use hyper::{Request, Response};
+use futures_util::FutureExt;
+use futures_util::future::Map;
+use hyper::Request;
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -28,12 +29,11 @@ impl<S> Layer<S> for ProblemsLayer {
 
 impl<S> Service<Request<Arrived>> for Problems<S>
 where
-    S: Service<Request<Arrived>, Response = Response<Payload>, Error = Problem>,
-    S::Future: Send + 'static,
+    S: Service<Request<Arrived>, Response = Answered, Error = Problem>,
 {
-    type Response = Response<Payload>;
+    type Response = Answered;
     type Error = Infallible;
-    type Future = Answering<Response<Payload>, Infallible>;
+    type Future = Map<S::Future, fn(Result<Answered, Problem>) -> Result<Answered, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // A service that is not ready is asked all the same and tells its problem then.
@@ -41,7 +41,6 @@ where
     }
 
     fn call(&mut self, request: Request<Arrived>) -> Self::Future {
-        let answering = self.inner.call(request);
-        Box::pin(async move { Ok(answering.await.unwrap_or_else(Problem::into_response)) })
+        self.inner.call(request).map(|answered| Ok(answered.unwrap_or_else(Answered::from)))
     }
 }

@@ -3,9 +3,9 @@
 use super::admit::Admitted;
 use super::faulty::twice;
 use super::prefer::Wish;
-use super::{Arrived, Plane};
+use super::{Answered, Arrived, Plane};
 use crate::answer::document;
-use crate::answer::problem::{Name, Problem, STATE, Told};
+use crate::answer::problem::{Name, Problem, STATE};
 use crate::guard::{Answer, Payment};
 use crate::model::key::Key;
 use crate::model::order::State;
@@ -26,7 +26,7 @@ impl Plane {
         route: Arc<Route>,
         params: Params,
         request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    ) -> Result<Answered, Problem> {
         let admitted = self.admit(&route, &params, request).await.map_err(|problem| {
             // Where the order stands was not asked, or must not be told.
             problem.about(&route, None).in_state(State::Unknown)
@@ -38,11 +38,11 @@ impl Plane {
             }
             Admitted::Answered(answer, key) => Ok(self.told(answer, &route, &key)),
             Admitted::NoOrder(head, body) => Box::pin(self.pass_whole(head, body)).await,
-            Admitted::Struck(response) => Ok(response),
+            Admitted::Struck(response) => Ok(Answered { response, told: None }),
         }
     }
 
-    async fn pay(&self, payment: Arc<Payment>) -> Response<Payload> {
+    async fn pay(&self, payment: Arc<Payment>) -> Answered {
         let again = self.comes_twice().then(|| Arc::new(payment.again()));
         let handled = twice(payment.clone(), again, |payment| self.guard.handle(payment));
         let answer = handled.await;
@@ -50,20 +50,20 @@ impl Plane {
     }
 
     /// Takes a payment into the buffer.
-    async fn accept(&self, payment: Arc<Payment>, wish: Wish) -> Response<Payload> {
+    async fn accept(&self, payment: Arc<Payment>, wish: Wish) -> Answered {
         let again = self.comes_twice().then(|| Arc::new(payment.again()));
         let queued = twice(payment.clone(), again, |payment| self.guard.queue(payment));
         let answer = queued.await;
         let accepted = matches!(answer, Answer::Accepted(_));
-        let mut response = self.told(answer, &payment.route, &payment.order.key);
+        let mut answered = self.told(answer, &payment.route, &payment.order.key);
         if accepted && wish == Wish::Voiced {
             let applied = HeaderValue::from_static("respond-async");
-            response.headers_mut().insert("preference-applied", applied);
+            answered.response.headers_mut().insert("preference-applied", applied);
         }
-        response
+        answered
     }
 
-    fn told(&self, answer: Answer, route: &Arc<Route>, key: &Key) -> Response<Payload> {
+    fn told(&self, answer: Answer, route: &Arc<Route>, key: &Key) -> Answered {
         match answer {
             Answer::First(response, state) => marked(response, route, "first", state),
             Answer::Bypassed(response) => marked(response, route, "bypassed", State::Unknown),
@@ -83,10 +83,10 @@ impl Plane {
                     "The order stands in {stands:?}, from which this may not be done. Nothing was sent."
                 );
                 let problem = Problem::new(Name::IllegalTransition, detail).in_state(state);
-                problem.about(route, Some(key)).into_response()
+                problem.about(route, Some(key)).into()
             }
             Answer::Refused(refusal, state) => {
-                Problem::of(refusal, state).about(route, Some(key)).into_response()
+                Problem::of(refusal, state).about(route, Some(key)).into()
             }
         }
     }
@@ -107,10 +107,11 @@ impl Plane {
     }
 
     /// The answer, marked as coming from the store.
-    fn replayed(&self, mut response: Response<Payload>) -> Response<Payload> {
+    fn replayed(&self, mut answered: Answered) -> Answered {
         let marker = self.config.replay_header.clone();
-        response.headers_mut().insert(marker, HeaderValue::from_static("true"));
-        response
+        let headers = answered.response.headers_mut();
+        headers.insert(marker, HeaderValue::from_static("true"));
+        answered
     }
 }
 
@@ -140,8 +141,7 @@ fn marked(
     route: &Arc<Route>,
     outcome: &'static str,
     state: State,
-) -> Response<Payload> {
+) -> Answered {
     response.headers_mut().insert(STATE, HeaderValue::from_static(state.word()));
-    response.extensions_mut().insert(Told { route: Some(route.name.clone()), outcome });
-    response
+    Answered::on(route, outcome, response)
 }

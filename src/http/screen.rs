@@ -1,12 +1,11 @@
 //! What could be read in two ways is refused before anybody reads it: a payment service behind us
 //! might read it the other way. The connection ends with such a request.
 
-use super::{Answering, Arrived};
+use super::{Answered, Answering, Arrived};
 use crate::answer::problem::{Name, Problem};
-use crate::payload::Payload;
 use hyper::header::{HOST, HeaderName, TRANSFER_ENCODING};
 use hyper::http::uri::Authority;
-use hyper::{Method, Request, Response, Version};
+use hyper::{Method, Request, Version};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
@@ -35,14 +34,14 @@ impl<S> Service<Request<Arrived>> for Screen<S>
 where
     S: Service<
             Request<Arrived>,
-            Response = Response<Payload>,
+            Response = Answered,
             Error = Problem,
-            Future = Answering<Response<Payload>, Problem>,
+            Future = Answering<Answered, Problem>,
         >,
 {
-    type Response = Response<Payload>;
+    type Response = Answered;
     type Error = Problem;
-    type Future = Answering<Response<Payload>, Problem>;
+    type Future = Answering<Answered, Problem>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Problem>> {
         self.inner.poll_ready(cx)

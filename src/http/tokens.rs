@@ -2,15 +2,14 @@
 
 use super::identify::{callers, scope};
 use super::read_body::read_body;
-use super::{Arrived, Plane};
+use super::{Answered, Arrived, Plane};
 use crate::answer;
-use crate::answer::problem::{Name, Problem, Told};
+use crate::answer::problem::{Name, Problem};
 use crate::model::key::Key;
 use crate::model::token::Token;
-use crate::payload::Payload;
 use crate::route::{Route, TokenUse};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -31,10 +30,7 @@ struct Wish {
 }
 
 impl Plane {
-    pub(super) async fn issue_token(
-        &self,
-        request: Request<Arrived>,
-    ) -> Result<Response<Payload>, Problem> {
+    pub(super) async fn issue_token(&self, request: Request<Arrived>) -> Result<Answered, Problem> {
         let (head, Arrived { body, .. }) = request.into_parts();
         let body = read_body(body, MAX_BODY, self.config.body_timeout).await?;
         let wish = read(&body)?;
@@ -64,9 +60,7 @@ impl Plane {
         }
         let mut response = answer::json(StatusCode::CREATED, &document);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let told = Told { route: Some(route.name.clone()), outcome: "token" };
-        response.extensions_mut().insert(told);
-        Ok(response)
+        Ok(Answered::on(&route, "token", response))
     }
 
     /// The route asked for; without one the first that looks at tokens, else the first.

@@ -4,7 +4,7 @@
 //! Where traces are exported, every request has a place for a span of those as well, and the
 //! protected ones open it. What is passed on has none, and its `traceparent` stays as it was.
 
-use super::{Answering, Arrived};
+use super::{Answered, Answering, Arrived};
 use crate::answer::problem::{STATE, Told};
 use crate::fault;
 use crate::labelled::Labelled;
@@ -93,7 +93,7 @@ impl<S> Layer<S> for TraceLayer {
 
 impl<S> Service<Request<Arrived>> for Trace<S>
 where
-    S: Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible>,
+    S: Service<Request<Arrived>, Response = Answered, Error = Infallible>,
     S::Future: Send + 'static,
 {
     type Response = Response<Payload>;
@@ -123,8 +123,8 @@ where
         let metrics = self.metrics.clone();
         Box::pin(async move {
             let waiting = place.map(Waiting);
-            let mut response = answering.await?;
-            if let Some(told) = response.extensions_mut().remove::<Told>() {
+            let Answered { response, told } = answering.await?;
+            if let Some(told) = told {
                 span.record("route", told.route.as_deref());
                 span.record("outcome", told.outcome);
                 span.record("status", response.status().as_u16());
