@@ -3,7 +3,7 @@
 
 use super::faulty::Arrival;
 use super::forward::{announces_trailers, may_upgrade, towards_upstream};
-use super::identify::Identity;
+use super::identify::{Identity, callers};
 use super::prefer::{self, Wish};
 use super::read_body::read_body;
 use super::trace::span_of;
@@ -69,10 +69,12 @@ impl Plane {
                 return Ok(answered);
             }
         }
+        // Who is answered from memory was found by a fingerprint, which holds the caller already.
+        let known = identity.map(|about| (callers(&self.secrets, route, &head.headers), about));
         towards_upstream(&mut head, &connection, &self.config, false);
         // The body is in one piece now, however it came.
         head.headers.remove(CONTENT_LENGTH);
-        let Some(Identity { order, fingerprints, callers, token }) = identity else {
+        let Some((callers, Identity { order, fingerprints, token })) = known else {
             return Ok(Admitted::NoOrder(head, body));
         };
         if route.tuning.token != TokenUse::Off {

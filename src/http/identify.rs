@@ -27,7 +27,6 @@ const CALLER: &str = "caller";
 pub(super) struct Identity {
     pub(super) order: Order,
     pub(super) fingerprints: String,
-    pub(super) callers: String,
     pub(super) token: Option<Presented>,
 }
 
@@ -45,11 +44,10 @@ impl Plane {
         };
         let scope = scope(route, &head.headers)?;
         let caller = caller_parts(route, &head.headers);
-        let callers = joined(self.secrets.digests(CALLER, &caller));
         let fingerprints = fingerprints(&self.secrets, (route, caller), head, body)?;
         let token = presented(route, &head.headers)?;
         let order = route.order(&scope, key);
-        Ok(Some(Identity { order, fingerprints, callers, token }))
+        Ok(Some(Identity { order, fingerprints, token }))
     }
 }
 
