@@ -10,7 +10,7 @@ use crate::admin::overview::Overview;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
 use crate::fault::Faults;
-use crate::guard::{Guard, GuardMetrics, Hints, hints};
+use crate::guard::{Guard, GuardMetrics, Hints, Places, hints};
 use crate::http::trace::HttpMetrics;
 use crate::http::{self, Plane};
 use crate::model::identity::AttemptIds;
@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, available_parallelism};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,7 +58,7 @@ pub enum StartError {
 struct Shared {
     config: Config,
     routes: Arc<ArcSwap<Routes>>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     waiters: Arc<Waiters>,
     history: Arc<History>,
     finished: Arc<Finished>,
@@ -94,7 +93,7 @@ pub fn run(
     let finished = Arc::new(Finished::new(config.local_cache, &mut registry));
     let shared = Shared {
         routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
-        places: Arc::new(Semaphore::new(config.max_in_flight)),
+        places: Arc::new(Places::new(config.max_in_flight)),
         waiters: Arc::new(Waiters::new(finished.clone())),
         finished,
         history: Arc::new(History::new(config.history_window)),

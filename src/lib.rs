@@ -11,7 +11,7 @@
 //!   a request's time went, for OpenTelemetry.
 //! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
 //! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O. [`labelled`]:
-//!   metrics that labels tell apart.
+//!   metrics that labels tell apart; [`spread`]: those that threads count apart.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
 //!   payment service it runs. [`operate`] asks a running sidecar about an order.
 
@@ -32,6 +32,7 @@ pub mod payload;
 pub mod route;
 pub mod sandbox;
 pub mod serve;
+pub mod spread;
 pub mod store;
 pub mod telemetry;
 pub mod trace;

@@ -5,11 +5,12 @@
 //! but a read today would have to reach every replica and the disk. So it is this replica's count,
 //! since its start, of the orders it remembers.
 
+use crate::spread::Spread;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// Orders remembered for certain. Up to twice as many are, at about 100 bytes each.
+/// Orders that a thread remembers for certain. Up to twice as many are, at about 100 bytes each.
 const REMEMBERED: usize = 4096;
 
 /// What is remembered of an order's duplicates.
@@ -21,10 +22,11 @@ pub struct Served {
     pub last: SystemTime,
 }
 
-/// The counts. Two generations: when the young one is full, the old one is forgotten.
+/// The counts.
 #[derive(Debug, Default)]
-pub struct Duplicates(Mutex<Generations>);
+pub struct Duplicates(Spread<Mutex<Generations>>);
 
+/// A thread's counts. Two generations: when the young one is full, the old one is forgotten.
 #[derive(Debug, Default)]
 struct Generations {
     young: HashMap<Box<str>, Served>,
@@ -35,7 +37,7 @@ impl Duplicates {
     /// Counts one; `id` is the order's.
     pub(super) fn served(&self, id: &str) {
         let now = SystemTime::now();
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.0.mine().lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(served) = generations.young.get_mut(id) {
             *served = Served { times: served.times + 1, last: now };
             return;
@@ -49,8 +51,15 @@ impl Duplicates {
 
     /// What is remembered of an order.
     pub fn of(&self, id: &str) -> Option<Served> {
-        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.young.get(id).or_else(|| generations.old.get(id)).copied()
+        let of = |generations: &Mutex<Generations>| {
+            let generations = generations.lock().unwrap_or_else(PoisonError::into_inner);
+            generations.young.get(id).or_else(|| generations.old.get(id)).copied()
+        };
+        let all = self.0.all().filter_map(of);
+        all.reduce(|one, other| Served {
+            times: one.times + other.times,
+            last: one.last.max(other.last),
+        })
     }
 }
 
@@ -74,7 +83,7 @@ mod tests {
         assert_eq!(times(&duplicates, "busy"), 13);
         assert_eq!(times(&duplicates, "0"), 0, "no more is kept than was promised");
         assert_eq!(times(&duplicates, &(3 * REMEMBERED - 1).to_string()), 1);
-        let generations = duplicates.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let generations = duplicates.0.mine().lock().unwrap_or_else(PoisonError::into_inner);
         assert!(generations.young.len() + generations.old.len() <= 2 * REMEMBERED);
     }
 }

@@ -6,12 +6,12 @@ use super::duplicates::Duplicates;
 use crate::labelled::Labelled;
 use crate::model::identity::Order;
 use crate::model::order::State;
+use crate::spread::{self, Histogram};
 use crate::store::orders::{Renewal, Settle};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct GuardMetrics {
     lease_held: Labelled<OfRoute, Histogram>,
     waiters: Gauge,
     renewals: Family<Result, Counter>,
-    settled: Labelled<Settled, Counter>,
+    settled: Labelled<Settled, spread::Counter>,
     fenced: Counter,
     pub(super) lapsed: Counter,
     pub(super) abandoned: Counter,
@@ -89,11 +89,11 @@ impl GuardMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> GuardMetrics {
         let metrics = GuardMetrics {
-            upstream: Histogram::new(SECONDS),
-            lease_held: Labelled::new(|| Histogram::new(SECONDS)),
+            upstream: Histogram::new(&SECONDS),
+            lease_held: Labelled::new(|| Histogram::new(&SECONDS)),
             waiters: Gauge::default(),
             renewals: Family::default(),
-            settled: Labelled::new(Counter::default),
+            settled: Labelled::new(spread::Counter::default),
             fenced: Counter::default(),
             lapsed: Counter::default(),
             abandoned: Counter::default(),
@@ -234,10 +234,12 @@ impl GuardMetrics {
             Settle::Settled | Settle::Astray(_) | Settle::Kept => {
                 let state = to.word();
                 let is = |labels: &Settled| labels.state == state;
-                self.settled.count(is, || Settled { state }, Counter::inc)
+                self.settled.count(is, || Settled { state }, spread::Counter::inc);
             }
-            _ => self.fenced.inc(),
-        };
+            _ => {
+                self.fenced.inc();
+            }
+        }
     }
 
     /// Raises an alarm, about an order where one is known.

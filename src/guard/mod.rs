@@ -28,11 +28,13 @@ mod first;
 mod hints;
 mod leftovers;
 mod metrics;
+mod places;
 mod rerun;
 
 pub(crate) use exchange::end_to_end;
 pub use hints::{Hint, Hints, hints};
 pub use metrics::GuardMetrics;
+pub use places::{Place, Places};
 
 use attempt::Grant;
 
@@ -55,7 +57,6 @@ use hyper::{Response, http::request};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -115,7 +116,7 @@ pub struct Payment {
     /// Its body.
     pub body: Bytes,
     /// Its place among the requests in hand; given up when all is done.
-    pub place: Option<OwnedSemaphorePermit>,
+    pub place: Option<Place>,
     /// Its span.
     pub span: Span,
 }

@@ -44,7 +44,7 @@ impl Plane {
         request: Request<Arrived>,
     ) -> Result<Admitted, Problem> {
         let span = span_of(&request, &self.guard.tracer);
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        let Some(place) = self.places.take() else {
             let detail = "Nothing was sent. Send the same request again.";
             return Err(Problem::new(Name::Overloaded, detail).closing());
         };

@@ -30,7 +30,7 @@ pub mod trace;
 
 use crate::answer::problem::{Problem, Told};
 use crate::fault::Faults;
-use crate::guard::Guard;
+use crate::guard::{Guard, Places};
 use crate::model::seal::Secrets;
 use crate::payload::Payload;
 use crate::route::{Route, Routes};
@@ -41,7 +41,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder};
 use trace::HttpMetrics;
@@ -72,7 +71,7 @@ pub struct Plane {
     /// The thread's guard.
     pub guard: Arc<Guard>,
     /// Places for protected requests, of the whole process.
-    pub places: Arc<Semaphore>,
+    pub places: Arc<Places>,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// Accidents on demand.

@@ -13,8 +13,8 @@
 use crate::model::order::State;
 use crate::model::response::{StoredResponse, pack, unpack};
 use crate::model::trace::TraceContext;
+use crate::spread::Counter;
 use bytes::Bytes;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use quick_cache::sync::{Cache, DefaultLifecycle};

@@ -2,10 +2,10 @@
 
 use super::error::StoreError;
 use crate::labelled::Labelled;
+use crate::spread::Histogram;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl StoreMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> StoreMetrics {
         let metrics = StoreMetrics {
-            duration: Labelled::new(|| Histogram::new(SECONDS)),
+            duration: Labelled::new(|| Histogram::new(&SECONDS)),
             errors: Family::default(),
             forgotten: Counter::default(),
         };
