@@ -52,17 +52,22 @@ local record, lease, due = KEYS[1], KEYS[2], KEYS[3]
 local id, attempt, lease_ms, fingerprints, left = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[9]
 
 -- Two ways are gone by nearly all, and are short: the first claim of a new order, and the duplicate of
--- one that has ended. They decide as what follows would; in doubt, that decides.
+-- one that has ended, with the token that the order was given when it was fetched or without one. They
+-- decide as what follows would; in doubt, that decides.
 local raw = redis.pcall('GET', record)
-if not KEYS[5] and not string.find(fingerprints, ',', 1, true) then
+local token, token_hash, callers = KEYS[5], ARGV[10] or '', ARGV[12] or ''
+if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then
   if not raw and string.find(ARGV[6], 'none', 1, true) then
-    if redis.call('SET', lease, attempt .. ':1', 'NX', 'PX', lease_ms) then
+    local t = token and redis.call('HMGET', token, 'caller', 'order', 'spent')
+    local may = not t or (t[1] == callers and t[2] == id and not t[3] and ARGV[11] == '0')
+    if may and redis.call('SET', lease, attempt .. ':1', 'NX', 'PX', lease_ms) then
       -- A script has one time: what the lease ends at tells it, sooner than TIME would.
       local ends = redis.call('PEXPIRETIME', lease)
       local at = string.format('%d', ends - lease_ms)
+      if t then redis.call('HSET', token, 'spent', attempt) end
       redis.call('SET', record, '3 ' .. fingerprints .. ' in_flight open 1 ' .. attempt .. ' 1 none 0 '
-        .. at .. ' - ' .. at .. '\n' .. at .. ' none in_flight ' .. ARGV[7] .. ' claimed\n' .. ARGV[8],
-        'PX', ARGV[4])
+        .. at .. ' ' .. (t and token_hash or '-') .. ' ' .. at .. '\n' .. at .. ' none in_flight '
+        .. ARGV[7] .. ' claimed\n' .. ARGV[8], 'PX', ARGV[4])
       redis.call('ZADD', due, string.format('%d', ends), id)
       return 'granted 1 1 none ' .. at
     end
@@ -70,15 +75,26 @@ if not KEYS[5] and not string.find(fingerprints, ',', 1, true) then
     local ends = 3 + #fingerprints
     if string.find(raw, fingerprints, 3, true) == 3 and (string.find(raw, ' succeeded done ', ends, true)
       == ends or string.find(raw, ' failed done ', ends, true) == ends) then
-      if left ~= 'yes' then return raw end
-      return {'done', raw, redis.call('PTTL', record)}
+      local known = not token
+      if token then
+        -- The token stands in the first line, its caller in what was asked.
+        local line = string.find(raw, '\n', ends, true)
+        local at = string.find(raw, ' ' .. token_hash .. ' ', ends, true)
+        local asked = string.find(raw, '\nasked ', line, true)
+        local length, from = string.match(raw, '^(%d+)\n()', asked + 7)
+        local who = string.find(raw, cmsgpack.pack('caller', callers), from, true)
+        known = at and at < line and who and who < from + length
+      end
+      if known then
+        if left ~= 'yes' then return raw end
+        return {'done', raw, redis.call('PTTL', record)}
+      end
     end
   end
 end
 
-local unknown, token, lifecycle = KEYS[4], KEYS[5], KEYS[6]
+local unknown, lifecycle, token_until = KEYS[4], KEYS[6], tonumber(ARGV[11] or 0)
 local keep_ms, grant_from, by, asks = tonumber(ARGV[4]), ARGV[6], ARGV[7], ARGV[8]
-local token_hash, token_until, callers = ARGV[10] or '', tonumber(ARGV[11] or 0), ARGV[12] or ''
 lease_ms = tonumber(lease_ms)
 local r = read(record, raw)
 local state, fence, attempts = r.state or 'none', tonumber(r.fence or 0), tonumber(r.attempts or 0)

@@ -1,7 +1,8 @@
 //! A claim and a settle have a short way that nearly all of them go, and a long one for everything
 //! else. Both say and leave the same.
 
-use super::bench::{Bench, CALLER, FINAL, PAYLOAD, answer, found, granted, spent};
+use super::bench::{Bench, CALLER, FINAL, GOOD, KEEP, LEASE, PAYLOAD};
+use super::bench::{answer, found, granted, spent};
 use onceward::model::order::State::{Cancelled, Failed, InFlight, None, Succeeded, Unknown};
 use onceward::model::response::Kept;
 use onceward::model::token::Token;
@@ -31,8 +32,8 @@ async fn a_claim_of_a_new_order_leaves_the_same_whichever_way_it_goes() {
         assert_eq!(bench.ask("A").payload(payload).claim().await, granted(1, None));
         let due = bench.indexed(&bench.due());
         let lease = bench.redis.command(&["GET", &bench.lease()]);
-        bench.assert_kept(&bench.lease(), super::bench::LEASE);
-        bench.assert_kept(&bench.record(), super::bench::KEEP);
+        bench.assert_kept(&bench.lease(), LEASE);
+        bench.assert_kept(&bench.record(), KEEP);
         left.push((raw(&bench), due, lease));
         bench.redis.command(&["FLUSHDB"]);
     }
@@ -77,6 +78,108 @@ async fn an_attempt_that_brought_a_token_is_settled_the_short_way_too() {
         bench.redis.command(&["FLUSHDB"]);
     }
     assert_eq!(left[0], left[1]);
+}
+
+/// A caller's digest, as long as they are: it is packed otherwise than a short word.
+const DIGEST: &str = "DY6lRZy80BealmwQ0cpg_avCByabnCBlftrtz2MZkYU";
+
+/// A token that a caller fetched for the order.
+async fn fetched(bench: &Bench, caller: &str) -> Token {
+    let token = Token::draw(Some(bench.order.clone())).unwrap();
+    bench.store.issue_token(&token, caller, "pay", GOOD).await.unwrap();
+    token
+}
+
+#[tokio::test]
+async fn a_claim_with_a_token_leaves_the_same_whichever_way_it_goes() {
+    let bench = Bench::new();
+    let mut left = Vec::new();
+    for payload in [PAYLOAD, BOTH] {
+        let token = fetched(&bench, DIGEST).await;
+        let name = bench.store.names().token(bench.order.partition, token.hash());
+        let clock = bench.redis.calls("time");
+        let ask = bench.ask("A").token(spent(&token, 0)).callers(DIGEST).payload(payload);
+        assert_eq!(ask.claim().await, granted(1, None));
+        // Only the long way asks for the time.
+        assert_eq!(bench.redis.calls("time") - clock, u64::from(payload == BOTH));
+        bench.assert_kept(&name, GOOD);
+        bench.assert_kept(&bench.record(), KEEP);
+        let due = bench.indexed(&bench.due());
+        let of_token = |field| bench.redis.command(&["HGET", &name, field]);
+        let spent = ["caller", "route", "order", "spent"].map(of_token);
+        left.push((raw(&bench).replace(token.hash(), "token"), due, spent));
+        bench.redis.command(&["FLUSHDB"]);
+    }
+    assert_eq!(left[0], left[1]);
+    assert_eq!(left[0].2[3], bench.attempt("A").as_str());
+}
+
+#[tokio::test]
+async fn a_duplicate_with_a_token_is_told_the_same_whichever_way_it_goes() {
+    for caller in [CALLER, DIGEST] {
+        let bench = Bench::new();
+        let token = fetched(&bench, caller).await;
+        let with = |token: &Token| bench.ask("B").token(spent(token, 0)).callers(caller);
+        bench.ask("A").token(spent(&token, 0)).callers(caller).claim().await;
+        // What the payment service says may look like anything.
+        let (strange, other) = ("stranger-".repeat(5), fetched(&bench, "stranger").await);
+        let mut body = format!(" {} \nasked 99\n", other.hash()).into_bytes();
+        body.extend_from_slice(b"\xa6caller\xa8stranger\xa6caller\xd9\x2d");
+        body.extend_from_slice(strange.as_bytes());
+        bench.settle_with("A", 1, Succeeded, &answer(200, &body)).await;
+
+        match [with(&token).claim().await, with(&token).payload(BOTH).claim().await] {
+            [Claim::Found(short), Claim::Found(long)] => {
+                // It is the order's token for good: the answer may be remembered with it.
+                assert!(!short.left.is_zero() && !long.left.is_zero());
+                assert_eq!(short, Found { left: short.left, ..long });
+                assert_eq!((short.state, short.kept), (Succeeded, answer(200, &body)));
+            }
+            other => panic!("{other:?}"),
+        }
+        for payload in [PAYLOAD, BOTH] {
+            // Somebody else's hand, a token that was never the order's, one that was never anybody's.
+            for stranger in ["stranger", &strange] {
+                let claim = with(&token).callers(stranger).payload(payload).claim().await;
+                assert_eq!(claim, Claim::TokenInvalid);
+            }
+            assert_eq!(with(&other).payload(payload).claim().await, Claim::TokenInvalid);
+            let never = Token::draw(Some(bench.order.clone())).unwrap();
+            assert_eq!(with(&never).payload(payload).claim().await, Claim::TokenInvalid);
+            // A second token of the same caller's for this order: good, and not spent for an answer.
+            let second = fetched(&bench, caller).await;
+            match with(&second).payload(payload).claim().await {
+                Claim::Found(found) => assert!(found.left.is_zero()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_spent_or_not_good_starts_nothing_on_the_short_way_either() {
+    let bench = Bench::new();
+    let token = fetched(&bench, DIGEST).await;
+    let name = bench.store.names().token(bench.order.partition, token.hash());
+    let with = |caller| bench.ask("A").token(spent(&token, 0)).callers(caller);
+    let changes = [["spent", "another"], ["order", "another"], ["caller", "another"]];
+    for [field, value] in changes {
+        let before = bench.redis.command(&["HGET", &name, field]);
+        bench.redis.command(&["HSET", &name, field, value]);
+        let writes = bench.writes();
+        assert_eq!(with(DIGEST).claim().await, Claim::TokenInvalid, "{field}");
+        assert_eq!(bench.writes(), writes);
+        match before.is_empty() {
+            true => bench.redis.command(&["HDEL", &name, field]),
+            false => bench.redis.command(&["HSET", &name, field, &before]),
+        };
+    }
+    // A lease that outlived its record.
+    bench.redis.command(&["SET", &bench.lease(), "somebody:7", "PX", "60000"]);
+    assert_eq!(found(with(DIGEST).claim().await).0, InFlight);
+    assert_eq!(bench.redis.command(&["HEXISTS", &name, "spent"]), "0");
+    bench.redis.command(&["DEL", &bench.lease()]);
+    assert_eq!(with(DIGEST).claim().await, granted(1, None));
 }
 
 /// What came to be known of an order since its claim is not written over.
