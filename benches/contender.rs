@@ -129,9 +129,9 @@ impl Contender {
         };
         let mut process = Process::start(&mut command)?;
         until("it takes connections", || match process.runs() {
-            true => TcpStream::connect(address).ok().map(drop),
-            false => None,
-        })?;
+            true => TcpStream::connect(address).ok().map(|_| Ok(())),
+            false => Some(Err(BenchError::Wrong("it ended before it took a connection".into()))),
+        })??;
         Ok(Contender { address, process: Some(process) })
     }
 }

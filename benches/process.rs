@@ -42,6 +42,9 @@ impl Process {
 
     /// Asks it to end and waits for that.
     fn end(&mut self) {
+        if !self.runs() {
+            return;
+        }
         let _ = Command::new("kill").arg(self.id().to_string()).status();
         for _ in 0..3000 {
             if !self.runs() {
