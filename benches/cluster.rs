@@ -115,7 +115,7 @@ fn turn(
     let after = (cpu(servers), own());
     let mut commands = Vec::new();
     for server in servers.iter_mut() {
-        commands.push(server.scripts()? as f64);
+        commands.push(server.ran(kind.commands())? as f64);
     }
     let all: f64 = commands.iter().sum();
     Ok(Turn {

@@ -16,8 +16,10 @@ pub(crate) enum Kind {
     Direct,
     /// nginx, passing on.
     Nginx,
-    /// nginx with the job written by hand in Lua.
+    /// nginx with the job written by hand in Lua, for speed.
     NginxLua,
+    /// nginx with the job written by hand in Lua, with the libraries that everybody takes.
+    NginxResty,
     /// Onceward as it comes.
     Onceward,
     /// Onceward, asking Redis for every duplicate.
@@ -39,6 +41,7 @@ impl Kind {
             Kind::Direct => "no proxy",
             Kind::Nginx => "nginx, plain proxy",
             Kind::NginxLua => "nginx + Lua + Redis",
+            Kind::NginxResty => "nginx + Lua, resty.redis",
             Kind::Onceward => "Onceward",
             Kind::OncewardThroughRedis => "Onceward, LOCAL_CACHE=0",
             Kind::OncewardOnCluster => "Onceward on a Cluster",
@@ -50,7 +53,16 @@ impl Kind {
 
     /// Whether it is somebody else's and may be missing here.
     pub(crate) fn is_peer(self) -> bool {
-        matches!(self, Kind::Nginx | Kind::NginxLua)
+        matches!(self, Kind::Nginx | Kind::NginxLua | Kind::NginxResty)
+    }
+
+    /// The commands that it sends to Redis, each counted by its own name or by one it calls once.
+    pub(crate) fn commands(self) -> &'static [&'static str] {
+        match self {
+            // Its script is counted by the GET in it.
+            Kind::NginxResty => &["get", "set"],
+            _ => &["evalsha", "eval"],
+        }
     }
 
     /// Whether it is Onceward.
@@ -110,8 +122,9 @@ impl Contender {
             Kind::Direct => {
                 return Ok(Contender { address: place.upstream.address, process: None });
             }
-            Kind::Nginx => nginx("plain.conf", address, place)?,
-            Kind::NginxLua => nginx("lua.conf", address, place)?,
+            Kind::Nginx => nginx("plain.conf", "", address, place)?,
+            Kind::NginxLua => nginx("lua.conf", "once", address, place)?,
+            Kind::NginxResty => nginx("lua.conf", "usual", address, place)?,
             Kind::Onceward => onceward(address, place)?,
             Kind::OncewardOnCluster => {
                 let mut command = onceward(address, place)?;
@@ -149,8 +162,13 @@ fn onceward(address: SocketAddr, place: &Place<'_>) -> Result<Command, BenchErro
     Ok(command)
 }
 
-/// nginx with one of the configurations in `peers/`, its places filled in.
-fn nginx(file: &str, address: SocketAddr, place: &Place<'_>) -> Result<Command, BenchError> {
+/// nginx with one of the configurations in `peers/`, its places filled in; `job` is what its Lua runs.
+fn nginx(
+    file: &str,
+    job: &str,
+    address: SocketAddr,
+    place: &Place<'_>,
+) -> Result<Command, BenchError> {
     let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
     let text = fs::read_to_string(format!("{peers}/{file}"))?
         .replace("@FOLDER@", &place.folder.display().to_string())
@@ -158,6 +176,7 @@ fn nginx(file: &str, address: SocketAddr, place: &Place<'_>) -> Result<Command, 
         .replace("@UPSTREAM@", &place.upstream.address.to_string())
         .replace("@REDIS@", &place.redis.port.to_string())
         .replace("@PEERS@", peers)
+        .replace("@JOB@", job)
         .replace("@MODULES@", "/usr/lib/nginx/modules");
     let filled = place.folder.join(file);
     fs::write(&filled, text)?;

@@ -18,7 +18,7 @@ pub(crate) struct Sample {
     pub(crate) cpu: Option<f64>,
     /// CPU of Redis, likewise.
     pub(crate) redis_cpu: Option<f64>,
-    /// Scripts sent to Redis, a request.
+    /// Commands sent to Redis, a request; what a script calls is none of its own.
     pub(crate) commands: Option<f64>,
     /// The most memory the proxy held, MB.
     pub(crate) memory: Option<f64>,

@@ -5,13 +5,15 @@ use crate::figures::{Figures, Sample, Spread};
 use std::fmt::Write;
 
 /// One bar: what it is called, which workload and contender it shows, its colour.
-const BARS: [(&str, &str, Kind, &str); 9] = [
+const BARS: [(&str, &str, Kind, &str); 11] = [
     ("not protected: nginx", "not protected", Kind::Nginx, GREY),
     ("not protected: Onceward", "not protected", Kind::Onceward, BLUE),
     ("first: nginx, no idempotency", "first", Kind::Nginx, GREY),
     ("first: nginx + Lua + Redis", "first", Kind::NginxLua, ORANGE),
+    ("first: nginx + Lua, resty.redis", "first", Kind::NginxResty, ORANGE),
     ("first: Onceward", "first", Kind::Onceward, BLUE),
     ("duplicate: nginx + Lua + Redis", "duplicate", Kind::NginxLua, ORANGE),
+    ("duplicate: nginx + Lua, resty.redis", "duplicate", Kind::NginxResty, ORANGE),
     ("duplicate: Onceward, from Redis", "duplicate", Kind::OncewardThroughRedis, BLUE),
     ("duplicate: Onceward, from memory", "duplicate", Kind::Onceward, BLUE),
     ("10 % duplicates: Onceward", "10 % duplicates", Kind::Onceward, BLUE),

@@ -62,15 +62,14 @@ impl Redis {
         bytes.ok_or_else(|| BenchError::Wrong("Redis does not say what it holds".into()))
     }
 
-    /// Scripts that were run since the last `clear`: what both contenders send per request. What a
-    /// script calls inside is not a command of its own here.
-    pub(crate) fn scripts(&mut self) -> Result<u64, BenchError> {
+    /// How often the commands of these names were run since the last `clear`, by scripts or not.
+    pub(crate) fn ran(&mut self, names: &[&str]) -> Result<u64, BenchError> {
         let stats: String = self.command(&["INFO", "commandstats"])?;
         let calls = |name: &str| {
             let head = format!("cmdstat_{name}:calls=");
             let rest = stats.lines().find_map(|line| line.strip_prefix(&head))?;
             rest.split(',').next()?.parse::<u64>().ok()
         };
-        Ok(["evalsha", "eval"].into_iter().filter_map(calls).sum())
+        Ok(names.iter().copied().filter_map(calls).sum())
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Workload {
     pub(crate) contenders: &'static [Kind],
 }
 
-use Kind::{Direct, EmptyScript, HyperAlone, Nginx, NginxLua};
+use Kind::{Direct, EmptyScript, HyperAlone, Nginx, NginxLua, NginxResty};
 use Kind::{Onceward, OncewardThroughRedis, WayAlone};
 
 /// All of them.
@@ -40,17 +40,24 @@ pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "first",
         how: How::Flood("first"),
-        contenders: &[Direct, Nginx, NginxLua, Onceward, WayAlone],
+        contenders: &[Direct, Nginx, NginxLua, NginxResty, Onceward, WayAlone],
     },
     Workload {
         name: "duplicate",
         how: How::Flood("duplicate"),
-        contenders: &[NginxLua, OncewardThroughRedis, EmptyScript, Onceward, HyperAlone],
+        contenders: &[
+            NginxLua,
+            NginxResty,
+            OncewardThroughRedis,
+            EmptyScript,
+            Onceward,
+            HyperAlone,
+        ],
     },
     Workload {
         name: "10 % duplicates",
         how: How::Flood("mixed"),
-        contenders: &[NginxLua, Onceward],
+        contenders: &[NginxLua, NginxResty, Onceward],
     },
     Workload {
         name: "not protected",
@@ -65,9 +72,13 @@ pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "first, 1,000 a second",
         how: How::Paced,
-        contenders: &[Direct, Nginx, NginxLua, Onceward, WayAlone],
+        contenders: &[Direct, Nginx, NginxLua, NginxResty, Onceward, WayAlone],
     },
-    Workload { name: "64 copies at once", how: How::Burst, contenders: &[NginxLua, Onceward] },
+    Workload {
+        name: "64 copies at once",
+        how: How::Burst,
+        contenders: &[NginxLua, NginxResty, Onceward],
+    },
 ];
 
 /// What every turn needs.
@@ -103,7 +114,7 @@ impl Bench<'_> {
         self.redis.clear()?;
         let contender = Contender::start(kind, &self.place())?;
         let mut sample = match workload.how {
-            How::Flood(kind) => self.flood(&contender, kind)?,
+            How::Flood(what) => self.flood((kind, &contender), what)?,
             How::Paced => {
                 load(contender.address, "first", "warm", 1)?;
                 let latency = pace(contender.address, "run", 2 * self.length.seconds)?;
@@ -127,9 +138,13 @@ impl Bench<'_> {
     }
 
     /// As much as it takes, after a second that does not count.
-    fn flood(&mut self, contender: &Contender, kind: &str) -> Result<Sample, BenchError> {
-        load(contender.address, if kind == "duplicate" { "first" } else { kind }, "warm", 1)?;
-        if kind == "duplicate" {
+    fn flood(
+        &mut self,
+        (kind, contender): (Kind, &Contender),
+        what: &str,
+    ) -> Result<Sample, BenchError> {
+        load(contender.address, if what == "duplicate" { "first" } else { what }, "warm", 1)?;
+        if what == "duplicate" {
             prime(contender.address, "run")?;
         }
         self.redis.command::<()>(&["CONFIG", "RESETSTAT"])?;
@@ -137,9 +152,9 @@ impl Bench<'_> {
         let cpu = |redis: &Redis| (process.map_or(0.0, |p| p.cpu()), redis.process.cpu());
         let held = self.redis.memory()?;
         let before = cpu(self.redis);
-        let load = load(contender.address, kind, "run", self.length.seconds)?;
+        let load = load(contender.address, what, "run", self.length.seconds)?;
         let after = cpu(self.redis);
-        let scripts = self.redis.scripts()? as f64;
+        let commands = self.redis.ran(kind.commands())? as f64;
         let records = self.redis.memory()?.saturating_sub(held) as f64;
         // Seconds a request are milliseconds per thousand, times a million.
         let each = |seconds: f64| seconds * 1e6 / load.requests;
@@ -148,9 +163,9 @@ impl Bench<'_> {
             p50: Some(load.p50),
             p99: Some(load.p99),
             cpu: process.map(|_| each(after.0 - before.0)),
-            redis_cpu: (scripts > 0.0).then(|| each(after.1 - before.1)),
-            commands: process.map(|_| scripts / load.requests),
-            record: (kind == "first" && scripts > 0.0).then(|| records / load.requests),
+            redis_cpu: (commands > 0.0).then(|| each(after.1 - before.1)),
+            commands: process.map(|_| commands / load.requests),
+            record: (what == "first" && commands > 0.0).then(|| records / load.requests),
             ..Sample::default()
         })
     }

@@ -9,7 +9,7 @@ struct Target {
     what: &'static str,
     workload: &'static str,
     figure: fn(&Sample) -> Option<f64>,
-    /// At most; a share is one of what nginx + Lua takes.
+    /// At most; a share is one of what nginx + Lua takes that is written for speed.
     aim: &'static str,
     ours: Kind,
     floor: Kind,
@@ -70,16 +70,23 @@ const TARGETS: [Target; 6] = [
 pub(crate) fn markdown(figures: &Figures) -> Option<String> {
     let mut text = String::new();
     for Target { what, workload, figure, aim, ours, floor } in TARGETS {
+        let share = |kind, of| {
+            let ratio = figures.ratio(workload, (kind, of), figure);
+            ratio.map(|ratio| format!("{ratio:.2}x"))
+        };
         let cell = |kind| {
             let us = figures.spread(workload, kind, figure)?.median;
-            let ratio = figures.ratio(workload, (kind, Kind::NginxLua), figure)?;
-            Some(format!("{ratio:.2}x ({us:.1} us)"))
+            Some(format!("{} ({us:.1} us)", share(kind, Kind::NginxLua)?))
         };
+        let of_resty = share(ours, Kind::NginxResty).unwrap_or_else(|| "not measured".into());
         if let (Some(ours), Some(floor)) = (cell(ours), cell(floor)) {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "| {what} | {aim} | {ours} | {floor} |");
+            let _ = writeln!(text, "| {what} | {aim} | {ours} | {of_resty} | {floor} |");
         }
     }
-    let head = "| of nginx + Lua | aimed at | Onceward | the floor |\n|---|---|---|---|\n";
+    let (lua, resty) = (Kind::NginxLua.name(), Kind::NginxResty.name());
+    let head = format!(
+        "| Onceward | aimed at | of {lua} | of {resty} | the floor, of {lua} |\n|---|---|---|---|---|\n"
+    );
     (!text.is_empty()).then(|| format!("{head}{text}"))
 }
