@@ -40,7 +40,11 @@ pub fn keepable(headers: &HeaderMap) -> HeaderMap {
 }
 
 fn is_volatile(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "date" | "content-length") || is_secretive(name.as_str())
+    match name.as_str() {
+        "date" | "content-length" => true,
+        // What a browser may do with an answer is nobody's credential, whatever its name holds.
+        name => !name.starts_with("access-control-") && is_secretive(name),
+    }
 }
 
 /// Whether some part of a name marks the header as somebody's credential.
@@ -57,7 +61,7 @@ fn is_secretive(name: &str) -> bool {
 }
 
 /// Which headers of a message belong to its connection: those listed by the standard (RFC 9110,
-/// section 7.6.1), and those that its `Connection` names.
+/// section 7.6.1, with the `Proxy-Connection` it knows of), and those that its `Connection` names.
 fn hop_by_hop(headers: &HeaderMap) -> impl Fn(&HeaderName) -> bool {
     // Looked up once: few messages have one, and all their headers are asked about.
     let lines = headers.get_all(header::CONNECTION);
@@ -67,6 +71,7 @@ fn hop_by_hop(headers: &HeaderMap) -> impl Fn(&HeaderName) -> bool {
             "connection"
                 | "keep-alive"
                 | "proxy-authenticate"
+                | "proxy-connection"
                 | "proxy-authorization"
                 | "te"
                 | "trailer"
@@ -155,14 +160,20 @@ mod tests {
             ("credentials", "x"),
             ("connection", "keep-alive, X-Hop"),
             ("x-hop", "1"),
+            ("proxy-connection", "keep-alive"),
             ("transfer-encoding", "chunked"),
             ("content-length", "3"),
             ("location", "/orders/1"),
             ("x-ap", "a cas tok"),
+            ("access-control-allow-credentials", "true"),
         ]);
         let kept = keepable(&all);
-        let plain =
-            [("content-type", "text/plain"), ("location", "/orders/1"), ("x-ap", "a cas tok")];
+        let plain = [
+            ("content-type", "text/plain"),
+            ("location", "/orders/1"),
+            ("x-ap", "a cas tok"),
+            ("access-control-allow-credentials", "true"),
+        ];
         assert_eq!(kept, headers(&plain));
     }
 
