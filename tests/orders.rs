@@ -181,8 +181,15 @@ fn an_order_nobody_made_is_not_found() {
     ] {
         absent(&Call::get(path).send(onceward.address));
     }
-    let reply = Call::new("DELETE", &place("1")).send(onceward.address);
-    assert_eq!((reply.status, reply.problem().as_str()), (405, "method-not-allowed"));
+    for (method, path, allowed) in [
+        ("DELETE", place("1"), "GET"),
+        ("GET", place("1") + "/cancel", "POST"),
+        ("GET", "/_onceward/tokens".into(), "POST"),
+    ] {
+        let reply = Call::new(method, &path).send(onceward.address);
+        assert_eq!((reply.status, reply.problem().as_str()), (405, "method-not-allowed"));
+        assert_eq!(reply.header("allow"), Some(allowed));
+    }
     assert_eq!(upstream.calls(), 0);
 }
 

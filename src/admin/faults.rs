@@ -28,7 +28,7 @@ impl Admin {
                 tracing::warn!(%asker, "all fault rules were taken off");
                 Ok(nothing())
             }
-            _ => Err(not_so("All rules take GET and DELETE.")),
+            _ => Err(Problem::not_by_this_method("GET, DELETE", "All rules take GET and DELETE.")),
         }
     }
 
@@ -51,7 +51,7 @@ impl Admin {
                 Ok(nothing())
             }
             Method::DELETE => Err(Problem::new(Name::NotFound, "No such rule.")),
-            _ => Err(not_so("A rule takes PUT and DELETE.")),
+            _ => Err(Problem::not_by_this_method("PUT, DELETE", "A rule takes PUT and DELETE.")),
         }
     }
 
@@ -93,8 +93,4 @@ fn nothing() -> Response<Payload> {
     let mut response = Response::new(Payload::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
-}
-
-fn not_so(detail: &'static str) -> Problem {
-    Problem::new(Name::MethodNotAllowed, detail)
 }

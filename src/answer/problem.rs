@@ -1,12 +1,12 @@
 //! Problems (RFC 9457): the one mapping from what went wrong to a status and a document.
 
 use super::typed;
-use crate::guard::Refusal;
+use crate::guard::{Again, Refusal};
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::route::Route;
-use hyper::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 use std::borrow::Cow;
@@ -122,6 +122,7 @@ pub struct Problem {
     state: Option<State>,
     interval: Duration,
     close: bool,
+    allow: Option<&'static str>,
     route: Option<Arc<str>>,
 }
 
@@ -135,6 +136,7 @@ impl Problem {
             state: None,
             interval: Duration::ZERO,
             close: false,
+            allow: None,
             route: None,
         }
     }
@@ -193,16 +195,8 @@ impl Problem {
             Refusal::UpstreamUnreachable => {
                 (Name::UpstreamUnreachable, "Nothing was sent. Send the same request again.")
             }
-            Refusal::UpstreamBroken => (
-                Name::UpstreamBroken,
-                "The request may have been acted upon. Send it again to learn the outcome: it is \
-                 not run again.",
-            ),
-            Refusal::UpstreamTimeout => (
-                Name::UpstreamTimeout,
-                "The request may have been acted upon. Send it again to learn the outcome: it is \
-                 not run again.",
-            ),
+            Refusal::UpstreamBroken(again) => (Name::UpstreamBroken, may_have_happened(again)),
+            Refusal::UpstreamTimeout(again) => (Name::UpstreamTimeout, may_have_happened(again)),
             Refusal::CallbackBusy => (
                 Name::InProgress,
                 "This callback is being forwarded and not acknowledged yet. Send it again.",
@@ -247,6 +241,12 @@ impl Problem {
         self
     }
 
+    /// A request by a method that its target does not take; `allow` lists those it does (RFC 9110,
+    /// 15.5.6).
+    pub fn not_by_this_method(allow: &'static str, detail: &'static str) -> Problem {
+        Problem { allow: Some(allow), ..Problem::new(Name::MethodNotAllowed, detail) }
+    }
+
     /// The answer.
     pub fn into_response(self) -> Response<Payload> {
         let (word, status, title) = self.name.row();
@@ -271,6 +271,9 @@ impl Problem {
         if self.name == Name::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -280,6 +283,20 @@ impl Problem {
     /// What it counts as.
     pub fn told(&self) -> Told {
         Told { route: self.route.clone(), outcome: self.name.row().0 }
+    }
+}
+
+/// What to do about a request that may have been acted upon.
+const fn may_have_happened(again: Again) -> &'static str {
+    match again {
+        Again::Told => {
+            "The request may have been acted upon. Send it again to learn the outcome: it is not \
+             run again."
+        }
+        Again::Runs => {
+            "The request may have been acted upon. Find out before you send it again: that may act \
+             once more."
+        }
     }
 }
 

@@ -108,9 +108,11 @@ impl Plane {
             ("POST", ["orders", route, key, "cancel"]) => {
                 self.cancel_order(route, key, request).await
             }
-            (_, ["tokens"] | ["orders", _, _] | ["orders", _, _, "cancel"]) => {
-                let detail = "Tokens and cancels take POST, orders take GET.";
-                Err(Problem::new(Name::MethodNotAllowed, detail))
+            (_, ["tokens"] | ["orders", _, _, "cancel"]) => {
+                Err(Problem::not_by_this_method("POST", "Tokens and cancels take POST."))
+            }
+            (_, ["orders", _, _]) => {
+                Err(Problem::not_by_this_method("GET", "Orders are looked at with GET."))
             }
             _ => Err(no_such_endpoint()),
         }

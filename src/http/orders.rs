@@ -77,9 +77,38 @@ fn wish_to_wait(headers: &HeaderMap) -> Duration {
         .flat_map(|line| line.split([',', ';']))
         .filter_map(|wish| wish.split_once('='))
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
-        .filter_map(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
+        .filter_map(|(_, seconds)| whole(seconds.trim().trim_matches('"')))
         .map(Duration::from_secs)
         .next()
         .unwrap_or_default()
         .min(LONGEST_WAIT)
+}
+
+/// A whole number; one that is larger than can be counted is as large as can be.
+fn whole(digits: &str) -> Option<u64> {
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_wait_is_granted_up_to_the_longest_wait() {
+        for (line, seconds) in [
+            ("wait=2", 2),
+            ("respond-async, wait=\"2\"", 2),
+            ("WAIT = 2; x", 2),
+            ("wait=99999999999999999999", LONGEST_WAIT.as_secs()),
+            ("wait=-1", 0),
+            ("wait=", 0),
+            ("waiting=9", 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("prefer", line.parse().unwrap());
+            assert_eq!(wish_to_wait(&headers).as_secs(), seconds, "{line}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The console: a page for people. Its files are part of the binary and come from nowhere else; it
 //! holds no data and no right of its own, and asks for what it shows with the token somebody typed.
 
-use crate::answer::problem::{Name, Problem};
+use crate::answer::problem::Problem;
 use crate::payload::Payload;
 use bytes::Bytes;
 use hyper::header::{
@@ -61,7 +61,7 @@ pub(super) fn file(path: &str) -> Option<&'static File> {
 /// The file as an answer.
 pub(super) fn serve(file: &'static File, method: &Method) -> Result<Response<Payload>, Problem> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(Problem::new(Name::MethodNotAllowed, "The console is looked at with GET."));
+        return Err(Problem::not_by_this_method("GET, HEAD", "The console is looked at with GET."));
     }
     let (_, kind, text) = *file;
     let mut response = Response::new(Payload::Full(Bytes::from_static(text.as_bytes())));
