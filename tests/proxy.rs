@@ -1,12 +1,14 @@
 //! The proxy: what is protected and how it is recognised, what goes upstream, what comes back, and
 //! what streams through untouched.
 
+use crate::support::PATIENCE;
 use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
 use crate::support::sidecar::{Sidecar, sidecar};
 use crate::support::upstream::{Act, Upstream};
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// A sidecar with these variables over the defaults, before an upstream that tells its calls apart.
 fn with(variables: &[(&str, &str)]) -> (Redis, Upstream, Sidecar) {
@@ -315,6 +317,75 @@ fn a_response_too_large_to_store_is_relayed_in_full_and_never_run_again() {
     let again = Call::pay("1").send(onceward.address);
     assert_eq!((again.status, again.problem().as_str()), (409, "response-not-stored"));
     assert_eq!(upstream.calls(), 1);
+}
+
+/// Slower than UPSTREAM_TIMEOUT, and far more than sockets hold: the sidecar has to wait for the caller.
+#[test]
+fn a_response_too_large_to_store_is_relayed_as_slowly_as_its_caller_reads() {
+    const SIZE: usize = 64 << 20;
+    let upstream = Upstream::acting(|_, _| Act::Answer(200, vec![], vec![7; SIZE]));
+    let (_redis, upstream, onceward) = before(upstream, &[("UPSTREAM_TIMEOUT", "3s")]);
+    let mut stream = Call::pay("1").begin(onceward.address);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut read, mut piece) = (0, vec![0; 64 << 10]);
+    for _ in 0..12 {
+        std::thread::sleep(Duration::from_millis(300));
+        read += stream.read(&mut piece).unwrap();
+    }
+    while read < SIZE {
+        match stream.read(&mut piece).unwrap() {
+            0 => panic!("cut after {read} of {SIZE}"),
+            more => read += more,
+        }
+    }
+    assert_eq!(Call::pay("1").send(onceward.address).problem(), "response-not-stored");
+    assert_eq!(upstream.calls(), 1);
+}
+
+/// What it means was told by its status, and that was relayed.
+#[test]
+fn a_response_too_large_to_store_counts_by_its_head_even_where_it_is_cut() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n".to_vec();
+    let bytes = [head, vec![7; 100_000]].concat();
+    let upstream = Upstream::acting(move |_, _| Act::Bytes(bytes.clone()));
+    let (_redis, upstream, onceward) = before(upstream, &[("MAX_RESPONSE_BODY", "64KiB")]);
+    // Nobody takes the part for the whole.
+    assert_eq!(Call::pay("1").try_send(onceward.address), None);
+    let again = Call::pay("1").send(onceward.address);
+    assert_eq!((again.problem().as_str(), again.state()), ("response-not-stored", "succeeded"));
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[test]
+fn upstreams_own_mark_of_a_repetition_is_not_taken_for_ours() {
+    let upstream = Upstream::acting(|_, _| Act::ok("paid").with("Idempotent-Replayed", "true"));
+    let (_redis, _upstream, onceward) = before(upstream, &[]);
+    assert!(!Call::pay("1").send(onceward.address).is_replay());
+    assert!(Call::pay("1").send(onceward.address).is_replay());
+}
+
+#[test]
+fn whoever_may_have_paid_is_told_what_sending_it_again_does() {
+    let routes = r#"[{"name": "pay", "path": "/pay"},
+        {"name": "retry", "path": "/retry", "on_unknown": "retry"}]"#;
+    let upstream = Upstream::acting(|_, _| Act::Reset);
+    let (_redis, upstream, onceward) = before(upstream, &[("ROUTES", routes)]);
+    let (kept, again) = ("it is not run again", "may act once more");
+    let calls = [
+        (Call::pay("1"), kept),
+        (Call::post("/retry").key("2"), again),
+        (Call::post("/pay"), again),
+        (Call::post("/elsewhere").key("3"), again),
+    ];
+    for (call, words) in &calls {
+        let before = upstream.calls();
+        let reply = call.send(onceward.address);
+        assert_eq!((reply.status, reply.problem().as_str()), (502, "upstream-broken"));
+        assert!(reply.text().contains(words), "{}", reply.text());
+        // As it was told.
+        call.send(onceward.address);
+        assert_eq!(upstream.calls() - before == 2, *words == again, "{}", reply.text());
+    }
 }
 
 #[test]

@@ -180,6 +180,20 @@ fn bypass_forwards_unprotected_and_counts() {
     assert_eq!(Call::get("/readyz").send(onceward.admin).status, 200);
 }
 
+/// Nothing keeps such a request from being acted upon once more, and nobody says otherwise.
+#[test]
+fn bypassed_without_an_answer_its_caller_is_told_that_it_may_act_again() {
+    let (mut redis, upstream) = (Redis::start(), Upstream::acting(|_, _| Act::Reset));
+    let onceward = build(&redis, &upstream).set("REDIS_DOWN", "bypass").start();
+    redis.kill();
+    for call in 1..=2 {
+        let reply = Call::pay("1").send(onceward.address);
+        assert_eq!((reply.status, reply.problem().as_str()), (502, "upstream-broken"));
+        assert!(reply.text().contains("may act once more"), "{}", reply.text());
+        assert_eq!(upstream.calls(), call);
+    }
+}
+
 #[test]
 fn a_first_request_costs_two_scripts_and_a_duplicate_one() {
     let (redis, upstream) = (Redis::start(), Upstream::start());

@@ -1,14 +1,15 @@
 //! One attempt, from its granted claim to its settled outcome.
 
-use super::exchange::{NoAnswer, Outcome, why};
+use super::exchange::{Outcome, why};
 use super::first::First;
-use super::{Answer, Guard, Payment, Refusal};
+use super::{Again, Answer, Guard, Payment, Refusal};
 use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::model::order::State;
 use crate::model::outcome::Meaning;
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
+use crate::route::{OnUnknown, Route};
 use crate::store::orders::{Abandon, Renewal, Settle, Settlement, SpentToken};
 use crate::store::text::Begun;
 use crate::trace::{Kind, Span};
@@ -120,10 +121,7 @@ impl Guard {
                     Ending { to: State::Unknown, kept: Kept::Nothing, why: why(no_answer) };
                 tracing::warn!(order = %payment.order.id, fence, why = ending.why, "outcome unknown");
                 let state = self.settle(held, ending).await;
-                let refusal = match no_answer {
-                    NoAnswer::Silent => Refusal::UpstreamTimeout,
-                    NoAnswer::Broken => Refusal::UpstreamBroken,
-                };
+                let refusal = no_answer.refusal(again(&payment.route));
                 Box::pin(self.without_answer(payment, state, refusal)).await
             }
             Outcome::Answer(response, meaning) => {
@@ -159,11 +157,8 @@ impl Guard {
         self.metrics.bypassed.inc();
         match self.exchange(payment, None, || true).await {
             Outcome::NotSent(_) => Answer::Refused(Refusal::UpstreamUnreachable, State::Unknown),
-            Outcome::NoAnswer(NoAnswer::Silent) => {
-                Answer::Refused(Refusal::UpstreamTimeout, State::Unknown)
-            }
-            Outcome::NoAnswer(NoAnswer::Broken) => {
-                Answer::Refused(Refusal::UpstreamBroken, State::Unknown)
+            Outcome::NoAnswer(no_answer) => {
+                Answer::Refused(no_answer.refusal(Again::Runs), State::Unknown)
             }
             Outcome::Answer(response, _) => Answer::Bypassed(response.map(Payload::Full)),
             Outcome::Large(large, _) => Answer::Bypassed(large.relay(&self.running)),
@@ -320,6 +315,14 @@ impl Guard {
                 state
             }
         })
+    }
+}
+
+/// What comes of sending a payment of this route again whose outcome is unknown.
+fn again(route: &Route) -> Again {
+    match route.tuning.on_unknown {
+        OnUnknown::Hold => Again::Told,
+        OnUnknown::Retry => Again::Runs,
     }
 }
 

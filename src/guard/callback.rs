@@ -24,8 +24,8 @@ mod metrics;
 pub use metrics::CallbackMetrics;
 
 use super::attempt::{STORE_AGAIN, stored};
-use super::exchange::{NoAnswer, Outcome};
-use super::{Guard, Payment, Refusal};
+use super::exchange::Outcome;
+use super::{Again, Guard, Payment, Refusal};
 use crate::fault::Carry;
 use crate::model::event::Event;
 use crate::model::identity::AttemptId;
@@ -236,8 +236,7 @@ impl Guard {
             // No acknowledgement is that long, and it could not be repeated.
             Outcome::Large(large, _) => Heard::Unacknowledged(large.relay(&self.running)),
             Outcome::NotSent(_) => Heard::Refused(Refusal::UpstreamUnreachable),
-            Outcome::NoAnswer(NoAnswer::Silent) => Heard::Refused(Refusal::UpstreamTimeout),
-            Outcome::NoAnswer(NoAnswer::Broken) => Heard::Refused(Refusal::UpstreamBroken),
+            Outcome::NoAnswer(no_answer) => Heard::Refused(no_answer.refusal(Again::Runs)),
         };
         // Should Redis not hear of it, the lease runs out by itself.
         let dropped =

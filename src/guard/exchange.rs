@@ -3,7 +3,7 @@
 //! Every way it can go is a value of [`Outcome`]; none of them is an error.
 
 use super::callback::Named;
-use super::{Guard, Payment};
+use super::{Again, Guard, Payment, Refusal};
 use crate::model::outcome::{Meaning, of_attempt};
 use crate::model::response::strip;
 use crate::payload::{Payload, PayloadError};
@@ -14,7 +14,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// What upstream is told of an order, so that it can deduplicate as well.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -41,13 +42,24 @@ pub(super) enum NoAnswer {
     Broken,
 }
 
+impl NoAnswer {
+    /// What its caller is told; `again` is what comes of sending the request again.
+    pub(super) const fn refusal(self, again: Again) -> Refusal {
+        match self {
+            NoAnswer::Silent => Refusal::UpstreamTimeout(again),
+            NoAnswer::Broken => Refusal::UpstreamBroken(again),
+        }
+    }
+}
+
 /// An answer that is relayed without being stored.
 pub(super) struct Large {
     head: Response<()>,
     read: Bytes,
     rest: Payload,
     connection: Reuse,
-    until: Instant,
+    /// How long upstream may be silent at a time.
+    patience: Duration,
 }
 
 /// Pieces of a relayed answer read ahead of its caller.
@@ -119,7 +131,8 @@ impl Guard {
             Some(Ok(Collected::Over(read))) => {
                 let meaning = of_attempt(rules, head.status, &head.headers, &[]);
                 let head = Response::from_parts(head, ());
-                let large = Large { head, read, rest: body, connection, until };
+                let patience = payment.route.tuning.upstream_timeout;
+                let large = Large { head, read, rest: body, connection, patience };
                 Outcome::Large(Box::new(large), meaning)
             }
         }
@@ -149,16 +162,17 @@ impl Large {
         self.head.status()
     }
 
-    /// The answer for the caller. A task reads it to its end whether or not the caller stays, so
-    /// that upstream is not cut off in the middle of its work.
+    /// The answer for the caller, in its own time. A task reads it to its end whether or not the
+    /// caller stays, so that upstream is not cut off in the middle of its work.
     pub(super) fn relay(self, running: &tokio_util::task::TaskTracker) -> Response<Payload> {
-        let Large { head, read, mut rest, connection, until } = self;
+        let Large { head, read, mut rest, connection, patience } = self;
         let length = rest.size_hint().exact().map(|left| left + read.len() as u64);
         let (pieces, heard) = tokio::sync::mpsc::channel(READ_AHEAD);
         running.spawn(async move {
+            // A caller may take its time, as for any answer.
             let mut listened = pieces.send(Ok(read)).await.is_ok();
             loop {
-                let frame = match timeout_at(until, rest.frame()).await {
+                let frame = match timeout(patience, rest.frame()).await {
                     Ok(None) => return connection.put_back(Instant::now()),
                     Ok(Some(Ok(frame))) => frame,
                     Ok(Some(Err(_))) | Err(_) => {

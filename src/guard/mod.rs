@@ -174,10 +174,19 @@ pub enum Refusal {
     Overloaded,
     StoreUnavailable,
     UpstreamUnreachable,
-    UpstreamBroken,
-    UpstreamTimeout,
+    UpstreamBroken(Again),
+    UpstreamTimeout(Again),
     CallbackBusy,
     CallbackContradiction,
+}
+
+/// What comes of sending a request again that may have been acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Its order keeps it from running, and tells its outcome.
+    Told,
+    /// It may be acted upon once more: nothing keeps it from that, or its route allows it.
+    Runs,
 }
 
 /// One try at an order: over, or to be had again when the order has moved.

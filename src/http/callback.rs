@@ -40,8 +40,10 @@ impl Plane {
         let again = if self.comes_twice() { Some(notice(payment.again())?) } else { None };
         let heard = twice(notice(payment)?, again, |notice| self.guard.notify(notice)).await;
         match heard {
-            Heard::First(response) => Ok(Answered::on(route, "first", response)),
-            Heard::Unacknowledged(response) => Ok(Answered::on(route, "unacknowledged", response)),
+            Heard::First(response) => Ok(Answered::on(route, "first", self.not_replayed(response))),
+            Heard::Unacknowledged(response) => {
+                Ok(Answered::on(route, "unacknowledged", self.not_replayed(response)))
+            }
             Heard::Repeat(stored) => {
                 let mut response = replay(stored);
                 let marker = self.config.replay_header.clone();
@@ -86,8 +88,8 @@ impl Plane {
 /// A callback is no order: it stands nowhere.
 fn refused(refusal: Refusal) -> Problem {
     let upstream = match refusal {
-        Refusal::UpstreamTimeout => Some(Name::UpstreamTimeout),
-        Refusal::UpstreamBroken => Some(Name::UpstreamBroken),
+        Refusal::UpstreamTimeout(_) => Some(Name::UpstreamTimeout),
+        Refusal::UpstreamBroken(_) => Some(Name::UpstreamBroken),
         Refusal::UpstreamUnreachable => Some(Name::UpstreamUnreachable),
         _ => None,
     };

@@ -3,7 +3,7 @@
 use super::forward::{may_upgrade, towards_upstream};
 use super::{Answered, Arrived, Plane};
 use crate::answer::problem::{Name, Problem, Told};
-use crate::guard::{Refusal, end_to_end};
+use crate::guard::{Again, Refusal, end_to_end};
 use crate::model::order::State;
 use crate::payload::{Payload, PayloadError};
 use crate::upstream::SendError;
@@ -104,8 +104,8 @@ fn problem(error: SendError) -> Problem {
     }
     let refusal = match error {
         SendError::NotSent(_) => Refusal::UpstreamUnreachable,
-        SendError::Broken(_) => Refusal::UpstreamBroken,
-        SendError::Silent => Refusal::UpstreamTimeout,
+        SendError::Broken(_) => Refusal::UpstreamBroken(Again::Runs),
+        SendError::Silent => Refusal::UpstreamTimeout(Again::Runs),
     };
     Problem::of(refusal, State::Unknown).stateless().closing()
 }

@@ -65,8 +65,12 @@ impl Plane {
 
     fn told(&self, answer: Answer, route: &Arc<Route>, key: &Key) -> Answered {
         match answer {
-            Answer::First(response, state) => marked(response, route, "first", state),
-            Answer::Bypassed(response) => marked(response, route, "bypassed", State::Unknown),
+            Answer::First(response, state) => {
+                marked(self.not_replayed(response), route, "first", state)
+            }
+            Answer::Bypassed(response) => {
+                marked(self.not_replayed(response), route, "bypassed", State::Unknown)
+            }
             Answer::Replay(response, state) => {
                 self.replayed(marked(replay(response), route, "replay", state))
             }
@@ -103,6 +107,13 @@ impl Plane {
         }
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// The answer, without upstream's own word for a repetition: here the mark says that an answer
+    /// comes from the store.
+    pub(super) fn not_replayed(&self, mut response: Response<Payload>) -> Response<Payload> {
+        response.headers_mut().remove(&self.config.replay_header);
         response
     }
 
