@@ -569,7 +569,12 @@ fn a_body_that_cannot_be_read_is_refused_and_nothing_is_stuck() {
         (Call::post("/notify/json").json("{"), "bad-request"),
         (Call::post("/notify/json").json("{}"), "key-missing"),
         (Call::post("/notify/json").json(r#"{"orderId":"1","orderId":"2"}"#), "key-invalid"),
-        (Call::post("/notify/json").json(r#"{"orderId":"1","status":[]}"#), "bad-request"),
+        (
+            Call::post("/notify/json").json(r#"{"orderId":"1","status":{"a":1,"a":2}}"#),
+            "bad-request",
+        ),
+        (Call::post("/notify/json").json(r#"{"orderId":1.0}"#), "key-invalid"),
+        (Call::post("/notify/json").json(r#"{"orderId":null}"#), "key-invalid"),
         (Call::post("/notify/json"), "key-missing"),
         (Call::post("/notify/alipay").json("out_trade_no=1"), "key-missing"),
         (form("out_trade_no=1&out_trade_no=2"), "key-invalid"),

@@ -19,6 +19,7 @@ mod drift;
 mod drill;
 mod explore;
 mod faults;
+mod fields;
 mod flow;
 mod fuzz;
 mod garbage;

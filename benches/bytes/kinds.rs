@@ -7,6 +7,7 @@ use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use onceward::config::Config;
 use onceward::model::event::Event;
+use onceward::model::field::Field;
 use onceward::model::identity::{AttemptIds, Order};
 use onceward::model::key::Key;
 use onceward::model::order::State;
@@ -207,7 +208,7 @@ impl Writer {
     }
 
     async fn callback(&self, order: Order) -> Result<(), BenchError> {
-        let event = Event::new(order, &[Some("TRADE_SUCCESS".to_owned())]);
+        let event = Event::new(order, &[Field::Text("TRADE_SUCCESS".to_owned())]);
         let (attempt, keep) = (self.attempts.next(), self.route.tuning.callback_ttl);
         let arrival = Arrival {
             event: &event,

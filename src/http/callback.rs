@@ -9,6 +9,7 @@ use crate::answer::problem::{Name, Problem};
 use crate::guard::callback::{Heard, Notice, Settles};
 use crate::guard::{Payment, Refusal};
 use crate::model::event::Event;
+use crate::model::field::Field;
 use crate::model::order::State;
 use crate::model::path::Params;
 use crate::model::source::{BadValue, View};
@@ -72,12 +73,8 @@ impl Plane {
             .zip(callback.tells(&view))
             .map(|(route, to): (_, State)| Settles { route: route.clone(), to });
         let event = Event::new(payment.order.clone(), &fields);
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * unchanged.len());
-        for value in &unchanged {
-            // A field that is missing is unlike an empty one.
-            parts.push(if value.is_some() { b"1" } else { b"0" });
-            parts.push(value.as_deref().unwrap_or_default().as_bytes());
-        }
+        let parts: Vec<&[u8]> =
+            unchanged.iter().flat_map(Field::parts).map(str::as_bytes).collect();
         let unchanged = joined(self.secrets.digests("unchanged", &parts));
         // A compressed acknowledgement could not be told from another answer.
         payment.head.headers.remove(ACCEPT_ENCODING);

@@ -3,6 +3,7 @@
 //! A channel repeats an event until it is acknowledged; events of one order (paid, closed) are each
 //! their own.
 
+use super::field::Field;
 use super::identity::{Order, hash, short};
 
 /// One event.
@@ -15,15 +16,10 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event these fields tell of; a field that is missing is unlike an empty one.
-    pub fn new(order: Order, fields: &[Option<String>]) -> Event {
+    /// The event these fields tell of.
+    pub fn new(order: Order, fields: &[Field]) -> Event {
         let mut parts = vec!["callback", &*order.route, &*order.scope, order.key.as_str()];
-        for field in fields {
-            parts.extend(match field {
-                Some(text) => ["1", text.as_str()],
-                None => ["0", ""],
-            });
-        }
+        parts.extend(fields.iter().flat_map(Field::parts));
         let id = short(&hash(&parts));
         Event { order, id }
     }
@@ -37,7 +33,9 @@ mod tests {
 
     fn event(key: &str, fields: &[Option<&str>]) -> Event {
         let order = Order::new("notify".into(), "", Key::from_text(key).unwrap());
-        let fields: Vec<_> = fields.iter().map(|field| field.map(str::to_owned)).collect();
+        let text =
+            |field: &Option<&str>| field.map_or(Field::Missing, |text| Field::Text(text.into()));
+        let fields: Vec<_> = fields.iter().map(text).collect();
         Event::new(order, &fields)
     }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::ops::Range;
 
+use super::field::Field;
 use cursor::Cursor;
 use thiserror::Error;
 
@@ -49,10 +50,10 @@ pub enum Node<'a> {
     Integer(&'a str),
     /// Any other number, as it stands.
     Float(&'a str),
-    /// An array.
-    Array,
-    /// An object.
-    Object,
+    /// An array, as it stands.
+    Array(&'a str),
+    /// An object, as it stands.
+    Object(&'a str),
 }
 
 impl Node<'_> {
@@ -93,6 +94,27 @@ impl<'a> Document<'a> {
             return Err(BadJson::Pointer);
         }
         Cursor::new(self.0).find(pointer)
+    }
+
+    /// The same, in its one spelling.
+    ///
+    /// # Errors
+    /// Likewise; [`BadJson::Twice`] also when a member of what is found appears twice.
+    pub fn field(&self, pointer: &str) -> Result<Field, BadJson> {
+        let Some(node) = self.at(pointer)? else {
+            return Ok(Field::Missing);
+        };
+        Ok(match node {
+            Node::Null => Field::Null,
+            Node::Text(text) => Field::Text(text.into_owned()),
+            Node::Integer(digits) => Field::Text(digits.to_owned()),
+            Node::Bool(is) => Field::Other(is.to_string()),
+            Node::Float(number) => Field::Other(number.to_owned()),
+            Node::Array(text) | Node::Object(text) => {
+                let spelled = canonical(text.as_bytes(), &[])?;
+                Field::Other(String::from_utf8(spelled).map_err(|_| BadJson::NotUtf8)?)
+            }
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! whoever reads another order number than we do pays twice.
 
 pub mod event;
+pub mod field;
 pub mod form;
 pub mod identity;
 pub mod json;

@@ -73,8 +73,8 @@ impl Rule {
             return Match::Yes;
         };
         let view = View { headers, query: "", params: None, body };
-        match source.text(&view) {
-            Ok(Some(text)) if texts.contains(&text) => Match::Yes,
+        match source.field(&view) {
+            Ok(field) if field.is_one_of(texts) => Match::Yes,
             Err(BadValue::Body(_)) => Match::Unreadable,
             _ => Match::No,
         }

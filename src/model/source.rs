@@ -1,6 +1,7 @@
 //! Where in a request or an answer a value stands: `header:`, `json:`, `form:`, `query:`, `path:`,
 //! `xml:`.
 
+use super::field::Field;
 use super::key::{BadKey, Key};
 use super::path::Params;
 use super::{form, json, xml};
@@ -110,40 +111,45 @@ impl Source {
     /// # Errors
     /// When it stands here twice, is of another kind, or the body is not what its type says.
     pub fn text(&self, view: &View<'_>) -> Result<Option<String>, BadValue> {
-        match self {
-            Source::Header(name) => {
-                Ok(view.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned))
-            }
-            Source::Json(pointer) => self.in_json(view, pointer),
-            Source::Form(name) if is_form(view.headers) => self.in_form(view.body, name),
-            Source::Form(_) => Ok(None),
-            Source::Query(name) => self.in_form(view.query.as_bytes(), name),
-            Source::Path(name) => {
-                Ok(view.params.and_then(|params| params.get(name)).map(str::to_owned))
-            }
-            Source::Xml(name) => self.in_xml(view, name),
+        match self.field(view)? {
+            Field::Missing => Ok(None),
+            Field::Text(text) => Ok(Some(text)),
+            Field::Null | Field::Other(_) => Err(BadValue::Kind(self.to_string())),
         }
     }
 
-    fn in_json(&self, view: &View<'_>, pointer: &str) -> Result<Option<String>, BadValue> {
+    /// What stands here, of whatever kind.
+    ///
+    /// # Errors
+    /// When it stands here twice, holds a JSON member that does, or the body is not what its type
+    /// says.
+    pub fn field(&self, view: &View<'_>) -> Result<Field, BadValue> {
+        let text = match self {
+            Source::Header(name) => {
+                view.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            }
+            Source::Json(pointer) => return self.in_json(view, pointer),
+            Source::Form(name) if is_form(view.headers) => self.in_form(view.body, name)?,
+            Source::Form(_) => None,
+            Source::Query(name) => self.in_form(view.query.as_bytes(), name)?,
+            Source::Path(name) => {
+                view.params.and_then(|params| params.get(name)).map(str::to_owned)
+            }
+            Source::Xml(name) => self.in_xml(view, name)?,
+        };
+        Ok(text.map_or(Field::Missing, Field::Text))
+    }
+
+    fn in_json(&self, view: &View<'_>, pointer: &str) -> Result<Field, BadValue> {
         if view.body.is_empty() {
-            return Ok(None);
+            return Ok(Field::Missing);
         }
-        let node = json::Document::parse(view.body)
-            .and_then(|document| document.at(pointer))
-            .map_err(|error| match error {
-                json::BadJson::Twice => BadValue::Twice(self.to_string()),
-                other => BadValue::Body(other.to_string()),
-            });
-        match node {
-            Ok(None) => Ok(None),
-            Ok(Some(node)) => match node.as_text() {
-                Some(text) => Ok(Some(text.to_owned())),
-                None => Err(BadValue::Kind(self.to_string())),
-            },
+        match json::Document::parse(view.body).and_then(|document| document.field(pointer)) {
+            Ok(field) => Ok(field),
+            Err(json::BadJson::Twice) => Err(BadValue::Twice(self.to_string())),
             // A body that does not claim to be JSON need not be any.
-            Err(BadValue::Body(_)) if !says(view.headers, "json") => Ok(None),
-            Err(error) => Err(error),
+            Err(_) if !says(view.headers, "json") => Ok(Field::Missing),
+            Err(error) => Err(BadValue::Body(error.to_string())),
         }
     }
 

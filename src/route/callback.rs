@@ -1,5 +1,6 @@
 //! What a callback route says about a channel's notifications and upstream's acknowledgement.
 
+use crate::model::field::Field;
 use crate::model::order::State;
 use crate::model::source::{BadValue, Source, View};
 use hyper::{HeaderMap, StatusCode};
@@ -44,12 +45,12 @@ pub struct Tells {
 }
 
 impl Callback {
-    /// The values of these fields; `None` for one that is not there.
+    /// What stands in these fields.
     ///
     /// # Errors
     /// When one stands there twice or cannot be read.
-    pub fn values(sources: &[Source], view: &View<'_>) -> Result<Vec<Option<String>>, BadValue> {
-        sources.iter().map(|source| source.text(view)).collect()
+    pub fn values(sources: &[Source], view: &View<'_>) -> Result<Vec<Field>, BadValue> {
+        sources.iter().map(|source| source.field(view)).collect()
     }
 
     /// The state a notification settles its order in, if any. What no rule speaks of, or cannot be
@@ -64,9 +65,9 @@ impl Callback {
 
 impl Tells {
     fn matches(&self, view: &View<'_>) -> bool {
-        match (self.at.text(view), &self.texts) {
-            (Ok(Some(text)), Some(texts)) => texts.contains(&text),
-            (Ok(Some(text)), None) => !text.is_empty(),
+        match (self.at.field(view), &self.texts) {
+            (Ok(field), Some(texts)) => field.is_one_of(texts),
+            (Ok(Field::Text(text)), None) => !text.is_empty(),
             _ => false,
         }
     }
@@ -82,7 +83,7 @@ impl Ack {
         let text = self.body.as_ref().is_none_or(|text| body.trim_ascii() == text.as_bytes());
         let there = self.at.as_ref().is_none_or(|(source, texts)| {
             let view = View { headers, query: "", params: None, body };
-            matches!(source.text(&view), Ok(Some(text)) if texts.contains(&text))
+            source.field(&view).is_ok_and(|field| field.is_one_of(texts))
         });
         status && text && there
     }

@@ -7,6 +7,7 @@ use onceward::config::Config;
 use onceward::guard::callback::{Heard, Notice, Settles};
 use onceward::guard::{Answer, Guard, Payment};
 use onceward::model::event::Event;
+use onceward::model::field::Field;
 use onceward::model::identity::Order;
 use onceward::model::key::Key;
 use onceward::model::order::State;
@@ -103,7 +104,7 @@ pub fn order() -> Order {
 
 /// The one event there is.
 pub fn event() -> Event {
-    Event::new(Order::new("notify".into(), "", key()), &[Some("paid".to_owned())])
+    Event::new(Order::new("notify".into(), "", key()), &[Field::Text("paid".to_owned())])
 }
 
 fn payment(route: &Arc<Route>, order: Order) -> Payment {

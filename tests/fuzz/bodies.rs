@@ -79,15 +79,15 @@ fn kind(node: &Result<Option<Node<'_>>, BadJson>) -> u8 {
         Ok(Some(Node::Text(text))) => 13 + text.len().min(9) as u8,
         Ok(Some(Node::Integer(_))) => 30,
         Ok(Some(Node::Float(_))) => 31,
-        Ok(Some(Node::Array)) => 32,
-        Ok(Some(Node::Object)) => 33,
+        Ok(Some(Node::Array(_))) => 32,
+        Ok(Some(Node::Object(_))) => 33,
     }
 }
 
 fn check_node(node: &Node<'_>, value: &Value) {
     let alike = match (node, value) {
-        (Node::Null, Value::Null) | (Node::Array, Value::Array(_)) => true,
-        (Node::Object, Value::Object(_)) => true,
+        (Node::Null, Value::Null) | (Node::Array(_), Value::Array(_)) => true,
+        (Node::Object(_), Value::Object(_)) => true,
         (Node::Bool(ours), Value::Bool(theirs)) => ours == theirs,
         (Node::Text(ours), Value::String(theirs)) => ours == theirs,
         // Beyond 64 bits theirs is a float; ours are the digits as they stand.

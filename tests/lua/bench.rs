@@ -3,6 +3,7 @@
 use crate::support::PATIENCE;
 use crate::support::redis::Redis;
 use onceward::model::event::Event;
+use onceward::model::field::Field;
 use onceward::model::identity::{AttemptId, AttemptIds, Order, Partition};
 use onceward::model::key::Key;
 use onceward::model::lifecycle::Move;
@@ -201,7 +202,7 @@ impl Bench {
 
     /// An event of the order's number.
     pub fn event(&self, what: &str) -> Event {
-        Event::new(self.order.clone(), &[Some(what.to_owned())])
+        Event::new(self.order.clone(), &[Field::Text(what.to_owned())])
     }
 
     pub async fn accept(&self, event: &Event, who: &str) -> Accept {

@@ -25,14 +25,16 @@ impl<'a> Cursor<'a> {
 
     /// Passes over one value and says what it was.
     pub(super) fn node(&mut self) -> Result<Node<'a>, BadJson> {
-        match self.peek() {
+        let next = self.peek();
+        let from = self.place();
+        match next {
             Some(b'{') => {
                 self.members(&mut |cursor, _| cursor.node().map(drop))?;
-                Ok(Node::Object)
+                Ok(Node::Object(self.since(from)))
             }
             Some(b'[') => {
                 self.items(&mut |cursor, _| cursor.node().map(drop))?;
-                Ok(Node::Array)
+                Ok(Node::Array(self.since(from)))
             }
             Some(b'"') => self.string().map(Node::Text),
             Some(b't') => self.word("true", Node::Bool(true)),

@@ -58,8 +58,8 @@ fn every_kind_is_told_apart() {
         ("1.0", Node::Float("1.0")),
         ("1e3", Node::Float("1e3")),
         ("-0.1E-7", Node::Float("-0.1E-7")),
-        ("[1]", Node::Array),
-        ("{}", Node::Object),
+        (" [1, 2 ] ", Node::Array("[1, 2 ]")),
+        ("{}", Node::Object("{}")),
     ] {
         assert_eq!(at(json, ""), Ok(Some(expect)));
     }
