@@ -116,6 +116,10 @@ fn wishes_that_cannot_be_granted_say_what_is_wrong() {
         (r#"{"key":""}"#, "key-invalid", "empty"),
         (r#"{"key":"a b"}"#, "key-invalid", "visible ASCII"),
         (r#"{"key":1.5}"#, "key-invalid", "integer"),
+        (r#"{"key":1e3}"#, "key-invalid", "integer"),
+        (r#"{"key":true}"#, "key-invalid", "integer"),
+        (r#"{"key":"\ud800"}"#, "key-invalid", "malformed"),
+        (r#"{"key":"1","key":"2"}"#, "bad-request", "JSON object"),
         (r#"{"key":["1"]}"#, "key-invalid", "integer"),
         (long.as_str(), "key-invalid", "255"),
     ] {
@@ -131,6 +135,28 @@ fn wishes_that_cannot_be_granted_say_what_is_wrong() {
         assert!(detail.contains(says), "{wish}: {detail}");
     }
     assert_eq!(redis.command(&["KEYS", "*token*"]), "");
+}
+
+#[test]
+fn any_integer_that_is_an_order_number_may_have_a_token() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = strict(&redis, &upstream).set("KEY", "json:/orderId").start();
+    let sizes = ["0", "-0", "18446744073709551616", "-9223372036854775809"];
+    for digits in sizes.iter().chain(&["12345678901234567890123", "\"9007199254740993\""]) {
+        let wish = ask(&format!(r#"{{"key":{digits}}}"#));
+        let reply = wish.send(onceward.address).json();
+        assert_eq!(reply["key"], digits.trim_matches('"'), "{reply}");
+        let token = reply["token"].as_str().expect("a text");
+        let pay = |digits: &str| {
+            let body = format!(r#"{{"orderId":{digits}}}"#);
+            Call::post("/pay").header("Payment-Token", token).json(&body).send(onceward.address)
+        };
+        refused(&pay("7"));
+        assert_eq!(pay(digits).status, 200, "{digits}");
+    }
+    // null is no wish: a token for any order.
+    let reply = ask(r#"{"key":null}"#).send(onceward.address);
+    assert_eq!((reply.status, reply.json().get("key")), (201, None), "{}", reply.text());
 }
 
 #[test]

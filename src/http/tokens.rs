@@ -5,13 +5,16 @@ use super::read_body::read_body;
 use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
+use crate::model::field::Field;
+use crate::model::json::Document;
 use crate::model::key::Key;
 use crate::model::token::Token;
 use crate::route::{Route, TokenUse};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +28,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 #[serde(deny_unknown_fields)]
 struct Wish {
     route: Option<String>,
-    key: Option<Value>,
+    /// Whether there is one; [`key`] reads it from the text, where its digits are all there.
+    key: Option<IgnoredAny>,
     ttl: Option<String>,
 }
 
@@ -35,7 +39,7 @@ impl Plane {
         let body = read_body(body, MAX_BODY, self.config.body_timeout).await?;
         let wish = read(&body)?;
         let route = self.route_of(&wish)?;
-        let key = wish.key.as_ref().map(key).transpose()?;
+        let key = wish.key.map(|_| key(&body)).transpose()?;
         let ttl = ttl(&wish, &route)?;
         let order = match &key {
             Some(key) => {
@@ -94,16 +98,14 @@ fn read(body: &[u8]) -> Result<Wish, Problem> {
     serde_json::from_slice(body).map_err(|_| bad())
 }
 
-/// As in a payment's body, the key may be a string or an integer.
-fn key(value: &Value) -> Result<Key, Problem> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_u64() || number.is_i64() => number.to_string(),
-        _ => {
-            return Err(Problem::new(Name::KeyInvalid, "Neither a string nor an integer."));
-        }
-    };
-    Key::from_text(&text).map_err(|error| Problem::new(Name::KeyInvalid, error.to_string()))
+/// As in a payment's body, the key may be a string or an integer of any size: its digits.
+fn key(body: &[u8]) -> Result<Key, Problem> {
+    let invalid = |detail: String| Problem::new(Name::KeyInvalid, detail);
+    match Document::parse(body).and_then(|wish| wish.field("/key")) {
+        Ok(Field::Text(text)) => Key::from_text(&text).map_err(|error| invalid(error.to_string())),
+        Ok(_) => Err(invalid("Neither a string nor an integer.".into())),
+        Err(error) => Err(invalid(error.to_string())),
+    }
 }
 
 fn ttl(wish: &Wish, route: &Route) -> Result<Duration, Problem> {
