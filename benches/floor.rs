@@ -70,8 +70,7 @@ pub(crate) fn run<'w>(
     let folder: PathBuf = said.to("--folder=")?;
     let recording = Arc::new(Recording::read(&folder)?);
     // All listen before any takes a connection, so that each gets its share.
-    let listeners = (0..THREADS).map(|_| onceward::serve::bind(listen));
-    let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+    let listeners = onceward::serve::bind(listen, THREADS as usize)?;
     std::thread::scope(|scope| {
         let serve = |(listener, thread)| {
             let recording = recording.clone();

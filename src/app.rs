@@ -42,9 +42,12 @@ use tokio_util::task::TaskTracker;
 /// Why the sidecar could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Somebody else listens on an address of ours.
+    #[error("{0}: {1} is taken, another process listens there")]
+    Taken(&'static str, SocketAddr),
     /// An address cannot be listened on.
-    #[error("{0} cannot be listened on: {1}")]
-    Listen(SocketAddr, #[source] io::Error),
+    #[error("{0}: {1} cannot be listened on: {2}")]
+    Listen(&'static str, SocketAddr, #[source] io::Error),
     /// No random bits.
     #[error("the system has no randomness to give: {0}")]
     Random(getrandom::Error),
@@ -109,8 +112,9 @@ pub fn run(
         config,
     };
     let config = &shared.config;
-    let listeners = listen(config.listen, available_parallelism().map_or(1, usize::from))?;
-    let admin_listener = bound(config.admin_listen)?;
+    let threads = available_parallelism().map_or(1, usize::from);
+    let listeners = bound("ONCEWARD_LISTEN", config.listen, threads)?;
+    let admin_listener = bound("ONCEWARD_ADMIN_LISTEN", config.admin_listen, 1)?.remove(0);
     let addresses = (address(&listeners[0]), address(&admin_listener));
     let threads = start_threads(&shared, listeners)?;
     ready(addresses.0, addresses.1);
@@ -368,19 +372,15 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// As many sockets on one address as there are threads.
-fn listen(address: SocketAddr, threads: usize) -> Result<Vec<TcpListener>, StartError> {
-    let first = bound(address)?;
-    // Port 0 has become a real one.
-    let address = self::address(&first);
-    let mut listeners = vec![first];
-    for _ in 1..threads {
-        listeners.push(bound(address)?);
-    }
-    Ok(listeners)
-}
-
-fn bound(address: SocketAddr) -> Result<TcpListener, StartError> {
-    serve::bind(address).map_err(|error| StartError::Listen(address, error))
+fn bound(
+    variable: &'static str,
+    address: SocketAddr,
+    threads: usize,
+) -> Result<Vec<TcpListener>, StartError> {
+    serve::bind(address, threads).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::Taken(variable, address),
+        _ => StartError::Listen(variable, address, error),
+    })
 }
 
 fn address(listener: &TcpListener) -> SocketAddr {

@@ -8,7 +8,7 @@ use crate::support::until;
 use crate::support::upstream::{Act, Upstream};
 use onceward::config::vars::{VARS, Var};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -155,6 +155,28 @@ fn an_address_in_use_is_told_and_no_bad_usage() {
     let said = run(&builder, &["serve"]);
     assert_eq!(said.code, Some(1), "{}", said.all());
     assert!(said.out.contains(&address), "{}", said.out);
+}
+
+#[test]
+fn a_second_sidecar_does_not_share_the_ports_of_the_first() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let builder = sidecar(&redis, &upstream);
+    let mut first = builder.start();
+    let (data, admin) = (first.address.to_string(), first.admin.to_string());
+    for (name, address) in [("LISTEN", &data), ("ADMIN_LISTEN", &admin)] {
+        let said = run(&builder.clone().set(name, address), &["serve"]);
+        assert_eq!(said.code, Some(1), "{}", said.all());
+        let told = format!("ONCEWARD_{name}: {address} is taken");
+        assert!(said.out.contains(&told), "{told}\n{}", said.out);
+    }
+    // Its place is free as soon as it is gone, whatever is left of its connections.
+    let mut kept = TcpStream::connect(first.address).expect("a connection");
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").expect("written");
+    assert!(kept.read(&mut [0; 1]).expect("an answer") == 1);
+    first.kill();
+    let second = builder.set("LISTEN", &data).set("ADMIN_LISTEN", &admin).start();
+    assert_eq!((second.address, second.admin), (first.address, first.admin));
+    assert_eq!(Call::get("/livez").send(second.admin).status, 200);
 }
 
 #[test]

@@ -160,6 +160,12 @@ fn assemble(
 ) -> Option<Config> {
     let listen = values.read("LISTEN", problems, address);
     let admin_listen = values.read("ADMIN_LISTEN", problems, address);
+    if let (Some(data), Some(admin)) = (listen, admin_listen)
+        && overlap(data, admin)
+    {
+        let what = format!("shares {data} with ONCEWARD_LISTEN; each plane needs its own port");
+        problems.push(Problem { at: "ONCEWARD_ADMIN_LISTEN".into(), what });
+    }
     let admin_token = values.read("ADMIN_TOKEN", problems, |text| Ok(some(text)));
     let admin_read_token = values.read("ADMIN_READ_TOKEN", problems, |text| {
         read_token(text, values.text(vars::var("ADMIN_TOKEN")))
@@ -319,6 +325,13 @@ fn read_token(text: &str, admin_token: &str) -> Result<Option<String>, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
+}
+
+/// Whether one connection could reach both. Every IPv4 address is one of `[::]` as well.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let every = |ip: IpAddr, of: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || of.is_ipv4());
+    one.port() != 0 && one.port() == other.port() && (a == b || every(a, b) || every(b, a))
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {

@@ -84,6 +84,32 @@ fn bad_values_are_refused_with_what_was_expected() {
 }
 
 #[test]
+fn the_two_planes_do_not_share_a_port() {
+    let told = |data: &str, admin: &str| problems(&[("LISTEN", data), ("ADMIN_LISTEN", admin)]);
+    for (data, admin) in [
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("0.0.0.0:8080", "127.0.0.1:8080"),
+        ("127.0.0.1:8080", "0.0.0.0:8080"),
+        ("0.0.0.0:8080", "[::]:8080"),
+        ("[::]:8080", "127.0.0.1:8080"),
+        ("[::1]:8080", "[::]:8080"),
+        ("[::ffff:127.0.0.1]:8080", "127.0.0.1:8080"),
+    ] {
+        let told = told(data, admin);
+        assert_eq!(told.len(), 1, "{data} {admin}: {told:?}");
+        assert!(told[0].starts_with("ONCEWARD_ADMIN_LISTEN: shares "), "{told:?}");
+    }
+    for (data, admin) in [
+        ("127.0.0.1:8080", "127.0.0.1:8081"),
+        ("127.0.0.1:8080", "127.0.0.2:8080"),
+        ("0.0.0.0:8080", "[::1]:8080"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ] {
+        assert_eq!(told(data, admin), [""; 0], "{data} {admin}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_in_a_problem_or_on_the_screen() {
     let config = load(&[
         ("ADMIN_TOKEN", "s3cret"),

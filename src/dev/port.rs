@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_held_port_serves_sidecars_and_nobody_else() {
         let port = Port::hold("127.0.0.1:0".parse().unwrap()).unwrap();
-        let sidecar = crate::serve::bind(port.address).unwrap();
+        let sidecar = crate::serve::bind(port.address, 2).unwrap();
         assert!(std::net::TcpStream::connect(port.address).is_ok());
         assert!(matches!(Port::hold(port.address), Err(DevError::Port(..))));
         drop(sidecar);
@@ -72,7 +72,7 @@ mod tests {
         while std::net::TcpStream::connect(port.address).is_ok() {
             assert!(std::time::Instant::now() < deadline, "somebody else listens there");
         }
-        assert!(crate::serve::bind(port.address).is_ok());
+        assert!(crate::serve::bind(port.address, 2).is_ok());
     }
 
     #[test]

@@ -182,21 +182,81 @@ where
     }
 }
 
-/// Binds a listening socket. Several may share an address: the kernel spreads the connections.
+/// Binds as many listening sockets to one address as there are threads; the kernel spreads the
+/// connections over them. Nobody else has that address.
 ///
 /// # Errors
-/// When the address cannot be bound.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// When it cannot be bound: [`io::ErrorKind::AddrInUse`] where anybody else listens.
+pub fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // Sockets that share a port share it with whoever asks, be it another process. So the first
+    // one listens before it is shared, which fails where anybody listens, and leaves no moment for
+    // anybody in between. What is left of the connections of a process before us (TIME_WAIT) is in
+    // nobody's way.
+    let first = unbound(address)?;
+    first.bind(&address.into())?;
+    first.listen(BACKLOG)?;
+    first.set_reuse_port(true)?;
+    let first = std::net::TcpListener::from(first);
+    // Port 0 has become a real one.
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..threads {
+        let next = unbound(address)?;
+        next.set_reuse_port(true)?;
+        next.bind(&address.into())?;
+        next.listen(BACKLOG)?;
+        listeners.push(next.into());
+    }
+    Ok(listeners)
+}
+
+fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Connections the kernel keeps for us to accept.
 const BACKLOG: i32 = 1024;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn any() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn the_threads_of_one_process_share_a_port_and_nobody_else_does() {
+        let ours = bind(any(), 4).unwrap();
+        let address = ours[0].local_addr().unwrap();
+        assert!(ours.len() == 4 && ours.iter().all(|one| one.local_addr().unwrap() == address));
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], address.port()));
+        for other in [address, everywhere] {
+            let taken = bind(other, 1).unwrap_err();
+            assert_eq!(taken.kind(), io::ErrorKind::AddrInUse, "{other}");
+        }
+        assert!(std::net::TcpListener::bind(address).is_err());
+    }
+
+    #[test]
+    fn many_that_want_a_port_at_once_do_not_share_it() {
+        let address = bind(any(), 1).unwrap()[0].local_addr().unwrap();
+        let gate = std::sync::Barrier::new(8);
+        let got = std::thread::scope(|scope| {
+            let one = || {
+                gate.wait();
+                bind(address, 2)
+            };
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            // What was got is kept until all have tried.
+            let all: Vec<_> = all.into_iter().map(|one| one.join().unwrap()).collect();
+            all.iter().filter(|got| got.is_ok()).count()
+        });
+        assert!(got <= 1, "{got} have it");
+    }
+}
