@@ -41,7 +41,8 @@ pub struct Which {
     route: String,
     /// Its order number
     key: String,
-    /// Its partition of keys, where its route has SCOPE
+    /// Its partition of keys, where its route has SCOPE: the header's value. Of several headers the
+    /// values in SCOPE's order, a newline between them (in a shell: --scope $'a\nb')
     #[arg(long, default_value = "")]
     scope: String,
 }

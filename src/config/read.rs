@@ -78,27 +78,29 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The process's values. A `_FILE` that cannot be read is a problem.
+    /// The process's values. A `_FILE` that cannot be read or holds nothing is a problem: whoever
+    /// names one asks for what it protects.
     pub fn of_process(environment: &dyn Environment, problems: &mut Vec<Problem>) -> Values<'a> {
         let (mut set, mut files) = (BTreeMap::new(), BTreeMap::new());
         for var in vars::VARS {
             let name = var.whole_name();
-            if let Some(value) = environment.get(&name) {
-                set.insert(var.name, value.trim().to_owned());
-            }
+            let plain = environment.get(&name).map(|value| value.trim().to_owned());
             if var.secret
                 && let Some(path) = environment.get(&format!("{name}_FILE"))
             {
-                match std::fs::read_to_string(&path) {
+                match secret(&path) {
                     Ok(value) => {
-                        set.insert(var.name, value.trim().to_owned());
+                        set.insert(var.name, value);
                         files.insert(var.name, PathBuf::from(path));
                     }
-                    Err(error) => problems.push(Problem {
-                        at: format!("{name}_FILE"),
-                        what: format!("{path:?} cannot be read: {error}"),
-                    }),
+                    Err(what) => problems.push(Problem { at: format!("{name}_FILE"), what }),
                 }
+                if plain.is_some_and(|plain| !plain.is_empty()) {
+                    let what = format!("{name} is set as well; keep one of the two");
+                    problems.push(Problem { at: format!("{name}_FILE"), what });
+                }
+            } else if let Some(plain) = plain {
+                set.insert(var.name, plain);
             }
         }
         Values { place: String::new(), set, files, below: None }
@@ -153,6 +155,16 @@ impl<'a> Values<'a> {
             None => var.whole_name(),
             Some(_) => format!("{}{}", self.place, var.name.to_ascii_lowercase()),
         }
+    }
+}
+
+/// What stands in a secret's file.
+fn secret(path: &str) -> Result<String, String> {
+    let value = std::fs::read_to_string(path)
+        .map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    match value.trim() {
+        "" => Err(format!("{path:?} is empty; write the secret into it, or name no file")),
+        value => Ok(value.to_owned()),
     }
 }
 

@@ -206,6 +206,47 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
+fn a_secrets_file_that_holds_nothing_is_not_taken_for_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let file = path.to_str().unwrap();
+    let secrets: Vec<_> = vars::VARS.iter().filter(|var| var.secret).collect();
+    assert!(secrets.len() >= 5);
+    for var in secrets {
+        let name = format!("{}_FILE", var.whole_name());
+        let environment = HashMap::from([(name.clone(), file.to_owned())]);
+        for nothing in ["", " \n"] {
+            std::fs::write(&path, nothing).unwrap();
+            let Err(Problems(problems)) = Config::load(&environment) else { panic!("{name}") };
+            assert!(problems.len() == 1 && problems[0].at == name, "{problems:?}");
+            assert!(problems[0].what.contains("is empty"), "{problems:?}");
+        }
+    }
+    // One that is emptied while the sidecar runs keeps new routes out: the last good ones stay.
+    std::fs::write(&path, "s3cret-s3cret-s3cret").unwrap();
+    let environment = HashMap::from([("ONCEWARD_SECRET_FILE".to_owned(), file.to_owned())]);
+    assert!(Config::reload_routes(&environment).is_ok());
+    std::fs::write(&path, "").unwrap();
+    let problems = Config::reload_routes(&environment).unwrap_err().to_string();
+    assert!(problems.starts_with("ONCEWARD_SECRET_FILE: "), "{problems}");
+}
+
+#[test]
+fn a_secret_given_twice_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "from-a-file").unwrap();
+    let file = ("ADMIN_TOKEN_FILE", path.to_str().unwrap());
+    let told = problems(&[file, ("ADMIN_TOKEN", "s3cret")]);
+    assert_eq!(
+        told,
+        ["ONCEWARD_ADMIN_TOKEN_FILE: ONCEWARD_ADMIN_TOKEN is set as well; keep one of the two"]
+    );
+    let config = load(&[file, ("ADMIN_TOKEN", "")]).unwrap();
+    assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
+}
+
+#[test]
 fn a_callback_route_is_read_with_its_preset_and_its_own_fields_over_it() {
     let routes = r#"[
         {"name": "alipay", "path": "/n", "preset": "alipay-notify", "settles": "pay",
