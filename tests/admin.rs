@@ -50,6 +50,43 @@ fn readiness_follows_redis_and_says_why() {
 }
 
 #[test]
+fn a_redis_that_takes_no_writes_is_no_reason_to_send_payments_here() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = sidecar(&redis, &upstream).start();
+    let server = format!("127.0.0.1:{}: ", redis.port);
+    let everything = "ACL SETUSER default ~* +@all";
+    let accidents = [
+        ("REPLICAOF 127.0.0.1 1", "READONLY", "REPLICAOF NO ONE"),
+        ("CONFIG SET maxmemory 1", "OOM", "CONFIG SET maxmemory 0"),
+        ("CONFIG SET min-replicas-to-write 1", "NOREPLICAS", "CONFIG SET min-replicas-to-write 0"),
+        ("ACL SETUSER default -evalsha -eval", "NOPERM", everything),
+        ("ACL SETUSER default resetkeys ~other:*", "NOPERM", everything),
+    ];
+    let tell = |words: &str| {
+        let words: Vec<_> = words.split(' ').collect();
+        assert_eq!(redis.command(&words), "OK", "{words:?}");
+    };
+    for (n, (accident, word, cure)) in accidents.iter().enumerate() {
+        tell(accident);
+        let refused = Call::pay(&n.to_string()).send(onceward.address);
+        assert_eq!(refused.problem(), "store-unavailable", "{accident}");
+        let away = get("/readyz", &onceward);
+        let reasons = away.json()["reasons"].clone();
+        let why = reasons[0].as_str().unwrap_or_default();
+        assert_eq!((away.status, reasons.as_array().map(Vec::len)), (503, Some(1)), "{reasons}");
+        assert!(why.starts_with(&server) && why.ends_with(word), "{accident}: {why}");
+        tell(cure);
+        until("it is ready again", || get("/readyz", &onceward).status == 200);
+    }
+    assert_eq!(upstream.calls(), 0);
+    // What it wrote goes by itself, and is nobody's order.
+    let left: Vec<_> = redis.command(&["KEYS", "*:ping:*"]).lines().map(str::to_owned).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let ttl: i64 = redis.command(&["PTTL", &left[0]]).parse().expect("a number");
+    assert!((1..=10_000).contains(&ttl), "{ttl}");
+}
+
+#[test]
 fn readiness_does_not_ask_for_a_redis_that_no_route_insists_on() {
     let (mut redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = sidecar(&redis, &upstream).set("REDIS_DOWN", "bypass").start();

@@ -29,8 +29,8 @@ impl Admin {
         if routes.0.iter().any(|route| route.tuning.redis_down == RedisDown::Reject) {
             match self.store.ping().await {
                 // Part of a Cluster is away: a replica that said no would take the rest away too.
-                Ok(silent) => impaired = silent,
-                Err(error) => reasons.push(error.to_string()),
+                Ok(away) => impaired = away,
+                Err(away) => reasons.extend(away),
             }
         }
         let ready = reasons.is_empty();

@@ -8,8 +8,9 @@ pub enum StoreError {
     /// No connection could be made: the command was never sent.
     #[error("Redis cannot be reached: {0}")]
     Unreached(String),
-    /// The command was sent and no answer came: it may have happened, or may still.
-    #[error("no answer from Redis: {0}")]
+    /// The command was sent and no answer came, or one that does not say that nothing happened: it
+    /// may have, or may still.
+    #[error("no usable answer from Redis: {0}")]
     Lost(String),
     /// Redis declined before anything was written; `0` is its error word (`OOM`, `READONLY`, ...).
     #[error("Redis declined: {0}")]
@@ -88,7 +89,8 @@ impl StoreError {
             StoreError::Declined(word.to_owned())
         } else {
             // An error out of a running script may have come after a write: count it as lost.
-            StoreError::Lost(category.to_owned())
+            let said = [word, category].into_iter().filter(|text| !text.is_empty());
+            StoreError::Lost(said.collect::<Vec<_>>().join(", "))
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// Commands that are no scripts, by the name they are counted and matched under.
-const PLAIN: [&str; 6] = ["ping", "exists", "pttl", "scan", "list", "info"];
+const PLAIN: [&str; 5] = ["exists", "pttl", "scan", "list", "info"];
 
 /// Every name a rule's `command` may say.
 pub fn commands() -> Vec<&'static str> {

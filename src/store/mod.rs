@@ -100,25 +100,6 @@ impl Store {
         self.link.timeout()
     }
 
-    /// Which servers that are written to do not answer, and why; all is well when it is empty.
-    ///
-    /// # Errors
-    /// When none of them answers: no payment can be taken.
-    pub async fn ping(&self) -> Result<Vec<String>, StoreError> {
-        let (mut silent, mut last) = (Vec::new(), None);
-        let servers = self.link.shards().await?;
-        for (shard, server) in servers.iter().enumerate() {
-            if let Err(error) = self.send_to("ping", shard, &redis::cmd("PING")).await {
-                silent.push(format!("{server}: {error}"));
-                last = Some(error);
-            }
-        }
-        match last {
-            Some(error) if silent.len() == servers.len() => Err(error),
-            _ => Ok(silent),
-        }
-    }
-
     /// Sends one command, timed and counted under `name`.
     async fn send(&self, name: &'static str, command: &Cmd) -> Result<Value, StoreError> {
         let started = Instant::now();

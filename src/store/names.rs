@@ -120,6 +120,11 @@ impl Names {
         self.of(partition, "history", "all")
     }
 
+    /// What is written to see whether anything can be.
+    pub fn ping(&self, partition: Partition) -> String {
+        self.of(partition, "ping", "all")
+    }
+
     /// Where workers are told that something was queued, by partition.
     pub fn queued_channel(&self) -> &str {
         &self.0.queued_channel

@@ -110,6 +110,7 @@ scripts! {
     LOOK "look"
     SURVEY "survey"
     RECALL "recall"
+    PING "ping"
     ACCEPT_CALLBACK "accept_callback"
     SETTLE_CALLBACK "settle_callback"
     DROP_CALLBACK "drop_callback"

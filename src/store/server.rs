@@ -1,7 +1,13 @@
 //! What the servers that are written to tell of themselves.
 
-use super::{Store, StoreError};
+use super::orders::millis;
+use super::{Store, StoreError, script};
+use crate::model::identity::Partition;
 use redis::Value;
+use std::time::Duration;
+
+/// How long the key is kept that is written to see whether one can be.
+pub const PING_TTL: Duration = Duration::from_secs(10);
 
 /// A server's eviction policy.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +19,40 @@ pub struct Eviction {
 }
 
 impl Store {
+    /// Which servers that should be written to cannot be, and why; all is well when it is empty.
+    ///
+    /// # Errors
+    /// The same of every one of them: no payment can be taken.
+    pub async fn ping(&self) -> Result<Vec<String>, Vec<String>> {
+        let servers = self.link.serving().await.map_err(|error| vec![error.to_string()])?;
+        let mut away = Vec::new();
+        for (server, partition) in &servers {
+            if let Err(error) = self.ping_one(*partition).await {
+                away.push(format!("{server}: {error}"));
+            }
+        }
+        match away.len() == servers.len() {
+            true => Err(away),
+            false => Ok(away),
+        }
+    }
+
+    /// Whether a script may write in a partition, by the way that claims go.
+    ///
+    /// # Errors
+    /// When it may not, or Redis cannot be asked; asking again is safe.
+    pub async fn ping_one(&self, partition: Partition) -> Result<(), StoreError> {
+        let (word, reply) = self
+            .run(&script::PING, &[&self.names.ping(partition)], |command| {
+                command.arg(&self.config.by).arg(millis(PING_TTL));
+            })
+            .await?;
+        match word.as_str() {
+            "pong" => Ok(()),
+            other => Err(reply.unknown(other)),
+        }
+    }
+
     /// The eviction policy of each server that is written to and answers; and why the last one did
     /// not that does not.
     ///

@@ -198,13 +198,19 @@ fn an_idle_sidecar_leaves_a_cluster_alone_and_part_of_one_is_no_reason_not_to_be
     let most = 20 * WINDOW.as_secs() as usize;
     assert!(!commands.is_empty() && commands.len() < most, "{commands:#?}");
 
+    let says = |node: &Redis, why: &str| {
+        let server = format!("127.0.0.1:{}", node.port);
+        until("it is ready and says what is missing", || {
+            let ready = Call::get("/readyz").send(onceward.admin);
+            let reasons = ready.json()["reasons"].to_string();
+            ready.status == 200 && reasons.contains(&server) && reasons.contains(why)
+        });
+    };
+    let lonely = &cluster.nodes[1];
+    lonely.command(&["CONFIG", "SET", "min-replicas-to-write", "9"]);
+    says(lonely, "NOREPLICAS");
     cluster.nodes[2].pause();
-    let silent = format!("127.0.0.1:{}", cluster.nodes[2].port);
-    until("it is ready and says what is missing", || {
-        let ready = Call::get("/readyz").send(onceward.admin);
-        let reasons = ready.json()["reasons"].to_string();
-        ready.status == 200 && reasons.contains(&silent)
-    });
+    says(&cluster.nodes[2], "");
 }
 
 #[test]

@@ -8,11 +8,12 @@ use super::header::{Header, SOURCES, matched, numbers, replies};
 use super::tour;
 use onceward::model::order::State::{self, Succeeded};
 use onceward::store::script;
+use onceward::store::server::PING_TTL;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The Rust side, as it is written.
-const RUST: [&str; 10] = [
+const RUST: [&str; 11] = [
     include_str!("../../src/store/callbacks.rs"),
     include_str!("../../src/store/cancel.rs"),
     include_str!("../../src/store/conclude.rs"),
@@ -21,6 +22,7 @@ const RUST: [&str; 10] = [
     include_str!("../../src/store/queue.rs"),
     include_str!("../../src/store/record.rs"),
     include_str!("../../src/store/resolve.rs"),
+    include_str!("../../src/store/server.rs"),
     include_str!("../../src/store/survey.rs"),
     include_str!("../../src/store/tokens.rs"),
 ];
@@ -136,6 +138,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.store.survey(bench.order.partition, 7, 3..=9).await.unwrap();
     // The tour saw the same server.
     let server = bench.store.recall(bench.order.partition, KEEP).await.unwrap().server;
+    bench.store.ping_one(bench.order.partition).await.unwrap();
     bench.conclude(Succeeded).await;
     let paid = bench.event("PAID");
     bench.accept(&paid, "A").await;
@@ -170,6 +173,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "look",
         "survey",
         "recall",
+        "ping",
         "conclude",
         "accept_callback",
         "settle_callback",
@@ -236,6 +240,7 @@ fn expected(
     let id = &*bench.order.id;
     let keep = match script {
         "settle" | "abandon" | "conclude" | "settle_callback" | "resolve" | "release" => ms(FINAL),
+        "ping" => ms(PING_TTL),
         _ => ms(KEEP),
     };
     let orders = match script {

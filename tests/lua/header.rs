@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 24] = [
+pub const SOURCES: [(&str, &str); 25] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
     ("accept_callback", include_str!("../../lua/accept_callback.lua")),
     ("adopt", include_str!("../../lua/adopt.lua")),
@@ -22,6 +22,7 @@ pub const SOURCES: [(&str, &str); 24] = [
     ("issue_token", include_str!("../../lua/issue_token.lua")),
     ("lapse", include_str!("../../lua/lapse.lua")),
     ("look", include_str!("../../lua/look.lua")),
+    ("ping", include_str!("../../lua/ping.lua")),
     ("put_back", include_str!("../../lua/put_back.lua")),
     ("recall", include_str!("../../lua/recall.lua")),
     ("release", include_str!("../../lua/release.lua")),

@@ -92,6 +92,8 @@ async fn looks(bench: &Bench) -> Vec<(&'static str, &'static str)> {
         let recall = bench.store.recall(bench.order.partition, KEEP).await.unwrap();
         seen.push(("recall", if recall.forgot { "forgot" } else { "remembers" }));
     }
+    bench.store.ping_one(bench.order.partition).await.unwrap();
+    seen.push(("ping", "pong"));
     for left in [&[][..], &["yes"]] {
         seen.push(("claim", raw_duplicate(bench, left).await));
     }

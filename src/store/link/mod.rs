@@ -125,6 +125,20 @@ impl Link {
         Ok(self.nodes().await?.iter().map(|(node, _)| node.to_string()).collect())
     }
 
+    /// Those of them that serve a partition, each with one.
+    ///
+    /// # Errors
+    /// Likewise, and when none does.
+    pub async fn serving(&self) -> Result<Vec<(String, Partition)>, StoreError> {
+        let nodes = self.nodes().await?.into_iter();
+        let serving: Vec<_> =
+            nodes.filter_map(|(node, partition)| Some((node.to_string(), partition?))).collect();
+        match serving.is_empty() {
+            true => Err(StoreError::Unreached("no server serves a partition".into())),
+            false => Ok(serving),
+        }
+    }
+
     /// Sends a command without a key to one of them, by its number from 0.
     ///
     /// # Errors
