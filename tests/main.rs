@@ -30,6 +30,7 @@ mod memory;
 mod once;
 mod operating;
 mod orders;
+mod outcome;
 mod proxy;
 mod resolve;
 mod runtime;

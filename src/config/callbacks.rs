@@ -1,7 +1,8 @@
 //! The fields of a route of kind `callback`.
 
 use super::read::Problem;
-use super::routes::{RuleShape, as_text, place};
+use super::routes::place;
+use super::rules::{RuleShape, one_of, texts};
 use crate::model::order::State;
 use crate::model::source::Source;
 use crate::route::{Ack, Callback, Fingerprint, Routes, Tells, TokenUse, Tuning};
@@ -32,7 +33,7 @@ struct AckShape {
     #[serde(default)]
     at: Option<String>,
     #[serde(default, rename = "in")]
-    texts: Option<Vec<Value>>,
+    values: Option<Vec<Value>>,
 }
 
 /// Its fields' names.
@@ -126,20 +127,7 @@ fn ack(shape: AckShape, bad: &mut impl FnMut(&str, String)) -> Ack {
     if let Some(status) = shape.status.iter().find(|status| !(200..=299).contains(*status)) {
         bad("ack", format!("status: {status} acknowledges nothing, expected 2xx"));
     }
-    let at = match (shape.at, shape.texts) {
-        (None, None) => None,
-        (Some(at), Some(texts)) => match Source::parse(&at) {
-            Ok(source) => Some((source, texts.iter().map(as_text).collect())),
-            Err(error) => {
-                bad("ack", error.to_string());
-                None
-            }
-        },
-        _ => {
-            bad("ack", "\"at\" and \"in\" go together".into());
-            None
-        }
-    };
+    let at = one_of("ack", shape.at, shape.values, bad);
     let body = shape.body.map(|body| body.trim_ascii().to_owned());
     Ack { status: shape.status, body, at }
 }
@@ -149,29 +137,21 @@ fn tells(here: &str, rule: RuleShape, bad: &mut impl FnMut(&str, String)) -> Opt
         bad(here, "a callback is a request, it has no \"status\"".into());
     }
     let means = match rule.means.as_str() {
-        "succeeded" => Some(State::Succeeded),
-        "failed" => Some(State::Failed),
-        "unknown" => None,
+        "succeeded" => Some(Some(State::Succeeded)),
+        "failed" => Some(Some(State::Failed)),
+        "unknown" => Some(None),
         _ => {
             let what = "means: a callback tells succeeded, failed, or unknown (settles nothing)";
             bad(here, what.into());
-            return None;
-        }
-    };
-    let Some(at) = rule.at else {
-        bad(here, "needs \"at\", a place in the callback".into());
-        return None;
-    };
-    match Source::parse(&at) {
-        Ok(at) => {
-            let texts = rule.texts.map(|texts| texts.iter().map(as_text).collect());
-            Some(Tells { at, texts, means })
-        }
-        Err(error) => {
-            bad(here, error.to_string());
             None
         }
+    };
+    if rule.at.is_none() {
+        bad(here, "needs \"at\", a place in the callback".into());
     }
+    let texts = rule.values.map(|values| texts(here, &values, bad));
+    let at = Source::parse(&rule.at?).map_err(|error| bad(here, error.to_string())).ok()?;
+    Some(Tells { at, texts, means: means? })
 }
 
 /// A callback without a key is nobody's; what belongs to payments alone is off, whatever the

@@ -9,6 +9,7 @@ mod presets;
 pub mod read;
 mod redis;
 pub mod routes;
+mod rules;
 mod traces;
 mod tuning;
 mod units;

@@ -2,11 +2,10 @@
 
 use super::lifecycles::{Lifecycles, PartShape};
 use super::read::{Problem, Values};
+use super::rules::{RuleShape, rules};
 use super::units::{duration, positive};
 use super::{callbacks, presets, tuning, vars};
-use crate::model::outcome::{Meaning, Rule};
 use crate::model::path::Pattern;
-use crate::model::source::Source;
 use crate::route::{Call, Mode, OnUnknown, Pace, Route, Routes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -39,18 +38,6 @@ struct Shape {
     cancel_delay: Option<String>,
     #[serde(default)]
     lifecycle: Option<PartShape>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RuleShape {
-    #[serde(default)]
-    pub(super) status: Vec<u16>,
-    #[serde(default)]
-    pub(super) at: Option<String>,
-    #[serde(default, rename = "in")]
-    pub(super) texts: Option<Vec<Value>>,
-    pub(super) means: String,
 }
 
 #[derive(Deserialize)]
@@ -278,48 +265,6 @@ fn plain(value: &Value) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn rules(field: &str, shapes: Vec<RuleShape>, bad: &mut impl FnMut(&str, String)) -> Vec<Rule> {
-    let mut rules = Vec::with_capacity(shapes.len());
-    for (index, shape) in shapes.into_iter().enumerate() {
-        let here = format!("{field}[{index}]");
-        let means = Meaning::from_word(&shape.means);
-        if means.is_none() {
-            bad(
-                &here,
-                "means: expected succeeded, failed, unknown, declined, absent or cancelled".into(),
-            );
-        }
-        let at = match (shape.at, shape.texts) {
-            (None, None) => None,
-            (Some(at), Some(texts)) => match Source::parse(&at) {
-                Ok(source) => Some((source, texts.iter().map(as_text).collect())),
-                Err(error) => {
-                    bad(&here, error.to_string());
-                    None
-                }
-            },
-            _ => {
-                bad(&here, "\"at\" and \"in\" go together".into());
-                None
-            }
-        };
-        if let Some(status) = shape.status.iter().find(|status| !(100..=599).contains(*status)) {
-            bad(&here, format!("{status} is no status"));
-        }
-        if at.is_none() && shape.status.is_empty() {
-            bad(&here, "needs \"status\", or \"at\" with \"in\": it would match everything".into());
-        }
-        if let Some(means) = means {
-            rules.push(Rule { status: shape.status, at, means });
-        }
-    }
-    rules
-}
-
-pub(super) fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn call(field: &str, shape: CallShape, bad: &mut impl FnMut(&str, String)) -> Option<Call> {

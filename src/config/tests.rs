@@ -182,6 +182,58 @@ fn a_routes_problems_name_the_route_and_the_field() {
 }
 
 #[test]
+fn what_a_rule_may_name_is_any_value_that_has_one_text() {
+    let values = r#"["PAID", 1, -1, 1.5, 18446744073709551615, 1e22, true, false, null, ""]"#;
+    let texts =
+        ["PAID", "1", "-1", "1.5", "18446744073709551615", "1e+22", "true", "false", "null", ""];
+    let routes = format!(
+        r#"[{{"name": "a", "path": "/a", "outcome": [{{"at": "json:/x", "in": {values}, "means": "unknown"}}]}},
+            {{"name": "b", "path": "/b", "kind": "callback", "ack": {{"at": "json:/x", "in": {values}}},
+              "outcome": [{{"at": "json:/x", "in": {values}, "means": "succeeded"}}]}}]"#
+    );
+    let config = load(&[("ROUTES", &routes)]).unwrap();
+    let [a, b] = config.routes.0.as_slice() else { panic!() };
+    let own = b.callback.as_ref().unwrap();
+    assert_eq!(a.outcome[0].at.as_ref().unwrap().1, texts);
+    assert_eq!(own.ack.at.as_ref().unwrap().1, texts);
+    assert_eq!(own.outcome[0].texts.as_ref().unwrap(), &texts);
+}
+
+#[test]
+fn a_rule_that_could_never_match_is_told_wherever_it_stands() {
+    let rule = |values: &str| format!(r#"{{"at": "json:/x", "in": {values}, "means": "unknown"}}"#);
+    let routes = format!(
+        r#"[{{"name": "a", "path": "/a", "outcome": [{}, {}],
+              "query": {{"method": "GET", "path": "/q?o={{key}}", "outcome": [{}]}},
+              "cancel": {{"method": "POST", "path": "/c?o={{key}}", "outcome": [{}]}}}},
+            {{"name": "b", "path": "/b", "kind": "callback", "ack": {{"at": "json:/x", "in": []}},
+              "outcome": [{}, {}]}}]"#,
+        rule("[]"),
+        rule(r#"["PAID", {}, [1]]"#),
+        rule("[[]]"),
+        rule("[9007199254740993.5, 123456789012345678901234]"),
+        rule("[]"),
+        rule(r#"[true, {"a": 1}]"#),
+    );
+    let problems = problems(&[("ROUTES", &routes)]);
+    let expect = [
+        "ROUTES[0] (a).outcome[0]: in: empty, nothing would ever match",
+        "ROUTES[0] (a).outcome[1]: in: expected texts, numbers, true, false or null",
+        "ROUTES[0] (a).outcome[1]: in: expected texts",
+        "ROUTES[0] (a).query.outcome[0]: in: expected texts",
+        "ROUTES[0] (a).cancel.outcome[0]: in: read as 9007199254740994.0, which may not be what was written",
+        "ROUTES[0] (a).cancel.outcome[0]: in: read as 1.2345678901234567e+23, which",
+        "ROUTES[1] (b).ack: in: empty",
+        "ROUTES[1] (b).outcome[0]: in: empty",
+        "ROUTES[1] (b).outcome[1]: in: expected texts",
+    ];
+    assert_eq!(problems.len(), expect.len(), "{problems:#?}");
+    for (problem, says) in problems.iter().zip(expect) {
+        assert!(problem.contains(says), "{says}\n---\n{problems:#?}");
+    }
+}
+
+#[test]
 fn two_routes_of_one_name_would_share_orders() {
     let problems =
         problems(&[("ROUTES", r#"[{"name":"a","path":"/a"},{"name":"a","path":"/b"}]"#)]);

@@ -26,17 +26,6 @@ impl Field {
             Field::Other(spelled) => ["2", spelled],
         }
     }
-
-    /// Whether a rule that lists these texts speaks of it. A rule's texts have no kinds: `"true"`
-    /// is what both `true` and a string may say.
-    pub fn is_one_of(&self, texts: &[String]) -> bool {
-        let says = match self {
-            Field::Missing => return false,
-            Field::Null => "null",
-            Field::Text(text) | Field::Other(text) => text,
-        };
-        texts.iter().any(|text| text == says)
-    }
 }
 
 #[cfg(test)]
@@ -65,17 +54,5 @@ mod tests {
             }
         }
         assert_eq!(Field::Null.parts(), Field::Missing.parts());
-    }
-
-    #[test]
-    fn a_rule_compares_what_is_said() {
-        let listed = ["true".to_owned(), "null".to_owned(), String::new()];
-        let said = [Field::Null, Field::Text("true".into()), Field::Other("true".into())];
-        for field in &said {
-            assert!(field.is_one_of(&listed), "{field:?}");
-        }
-        for field in [Field::Missing, Field::Other("false".into()), Field::Text("TRUE".into())] {
-            assert!(!field.is_one_of(&listed), "{field:?}");
-        }
     }
 }

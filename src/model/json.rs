@@ -13,6 +13,7 @@ use cursor::Cursor;
 use thiserror::Error;
 
 mod cursor;
+mod number;
 
 /// Most containers inside one another.
 pub const MAX_DEPTH: usize = 64;
@@ -63,6 +64,19 @@ impl Node<'_> {
             Node::Text(text) => Some(text),
             Node::Integer(digits) => Some(digits),
             _ => None,
+        }
+    }
+
+    /// Whether it is this text: a string that says it, `true`, `false` or `null` as they are
+    /// written, a number of its worth. Arrays and objects are no text's.
+    pub fn is(&self, text: &str) -> bool {
+        match self {
+            Node::Null => text == "null",
+            Node::Bool(true) => text == "true",
+            Node::Bool(false) => text == "false",
+            Node::Text(said) => said == text,
+            Node::Integer(number) | Node::Float(number) => number::is_worth(number, text),
+            Node::Array(_) | Node::Object(_) => false,
         }
     }
 }

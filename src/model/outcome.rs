@@ -2,7 +2,7 @@
 //!
 //! Rules of the route speak first; where none of them matches, the contract's table (section 4).
 
-use super::source::{BadValue, Source, View};
+use super::source::{Source, View};
 use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, StatusCode};
 
@@ -60,7 +60,8 @@ pub struct Rule {
 enum Match {
     Yes,
     No,
-    /// It might, but the answer is not what its type says: cut short, or told wrong.
+    /// It might, but the answer is not what its type says, cut short or told wrong, or says twice
+    /// what the rule would read.
     Unreadable,
 }
 
@@ -73,10 +74,10 @@ impl Rule {
             return Match::Yes;
         };
         let view = View { headers, query: "", params: None, body };
-        match source.field(&view) {
-            Ok(field) if field.is_one_of(texts) => Match::Yes,
-            Err(BadValue::Body(_)) => Match::Unreadable,
-            _ => Match::No,
+        match source.is_one_of(&view, texts) {
+            Ok(true) => Match::Yes,
+            Ok(false) => Match::No,
+            Err(_) => Match::Unreadable,
         }
     }
 }
@@ -184,5 +185,70 @@ mod tests {
         assert_eq!(of_query(r#"{"data":{"status":7}}"#), Some(Meaning::Failed));
         assert_eq!(of_query(r#"{"data":{"status":"PAID"}}"#), None);
         assert_eq!(of_query("not JSON"), None);
+    }
+
+    #[test]
+    fn a_rule_matches_any_value_by_its_text_and_a_number_by_its_worth() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let check = |text: &str, value: &str, matches: bool| {
+            let at = Some((Source::Json("/a".into()), vec!["no".into(), text.into()]));
+            let rules = [Rule { status: vec![], at, means: Meaning::Unknown }];
+            let body = format!(r#"{{"a":{value}}}"#);
+            let means = of_attempt(&rules, StatusCode::OK, &headers, body.as_bytes());
+            let expect = if matches { Meaning::Unknown } else { Meaning::Succeeded };
+            assert_eq!(means, expect, "{text} {value}");
+        };
+        for word in ["true", "false", "null"] {
+            check(word, word, true);
+            check(word, &format!("\"{word}\""), true);
+            check("1", word, false);
+            check("0", word, false);
+        }
+        check("true", "false", false);
+        for one in ["1", "\"1\"", "1.0", "10e-1"] {
+            check("1", one, true);
+        }
+        check("1", "\"1.0\"", false);
+        check("1.5", "1.50", true);
+        check("1.50", "1.5", true);
+        check("1.5", "-1.5", false);
+        check("", "\"\"", true);
+        for none in ["{}", "[]", "[1]", "{\"a\":1}"] {
+            for text in ["", "1", "null", none] {
+                check(text, none, false);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_rule_reads_and_stands_there_twice_is_not_known() {
+        let rule = |source: &str| Rule {
+            status: vec![],
+            at: Some((Source::parse(source).unwrap(), vec!["P".into()])),
+            means: Meaning::Failed,
+        };
+        for (kind, source, body) in [
+            ("application/json", "json:/s", r#"{"s":"P","s":"Q"}"#),
+            ("application/json", "json:/s", r#"{"s":"Q","s":"Q"}"#),
+            ("application/json", "json:/a/s", r#"{"a":{"s":"Q"},"a":{}}"#),
+            ("text/plain", "json:/s", r#"{"s":"P","\u0073":"Q"}"#),
+            ("text/xml", "xml:s", "<x><s>P</s><s>Q</s></x>"),
+            ("application/x-www-form-urlencoded", "form:s", "s=P&s=Q"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            for status in [StatusCode::OK, StatusCode::PAYMENT_REQUIRED] {
+                let means = of_attempt(&[rule(source)], status, &headers, body.as_bytes());
+                assert_eq!(means, Meaning::Unknown, "{status} {body}");
+            }
+            let of_query = of_call(&[rule(source)], StatusCode::OK, &headers, body.as_bytes());
+            assert_eq!(of_query, None, "{body}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let elsewhere = br#"{"s":"Q","t":1,"t":2}"#;
+        let means = of_attempt(&[rule("json:/s")], StatusCode::OK, &headers, elsewhere);
+        assert_eq!(means, Meaning::Succeeded, "no rule reads what stands there twice");
     }
 }

@@ -2,9 +2,10 @@
 //! `xml:`.
 
 use super::field::Field;
+use super::json::{self, Node};
 use super::key::{BadKey, Key};
 use super::path::Params;
-use super::{form, json, xml};
+use super::{form, xml};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use std::fmt;
 
@@ -128,7 +129,10 @@ impl Source {
             Source::Header(name) => {
                 view.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
-            Source::Json(pointer) => return self.in_json(view, pointer),
+            Source::Json(pointer) => {
+                let field = self.in_json(view, |document| document.field(pointer))?;
+                return Ok(field.unwrap_or(Field::Missing));
+            }
             Source::Form(name) if is_form(view.headers) => self.in_form(view.body, name)?,
             Source::Form(_) => None,
             Source::Query(name) => self.in_form(view.query.as_bytes(), name)?,
@@ -140,15 +144,53 @@ impl Source {
         Ok(text.map_or(Field::Missing, Field::Text))
     }
 
-    fn in_json(&self, view: &View<'_>, pointer: &str) -> Result<Field, BadValue> {
-        if view.body.is_empty() {
-            return Ok(Field::Missing);
+    /// Whether one of these texts stands here. In JSON a value of any kind may: `true`, `false` and
+    /// `null` as they are written, a number by its worth; an array or an object never does.
+    ///
+    /// # Errors
+    /// When it stands here twice, or the body is not what its type says.
+    pub fn is_one_of(&self, view: &View<'_>, texts: &[String]) -> Result<bool, BadValue> {
+        match self {
+            Source::Json(pointer) => {
+                let node = self.in_json(view, |document| document.at(pointer))?.flatten();
+                Ok(node.is_some_and(|node| texts.iter().any(|text| node.is(text))))
+            }
+            _ => Ok(self.text(view)?.is_some_and(|found| texts.contains(&found))),
         }
-        match json::Document::parse(view.body).and_then(|document| document.field(pointer)) {
-            Ok(field) => Ok(field),
+    }
+
+    /// Whether anything is said here: a text that is not empty, a number, or `true`.
+    ///
+    /// # Errors
+    /// As [`Source::is_one_of`].
+    pub fn is_said(&self, view: &View<'_>) -> Result<bool, BadValue> {
+        match self {
+            Source::Json(pointer) => {
+                let node = self.in_json(view, |document| document.at(pointer))?.flatten();
+                Ok(match node {
+                    Some(Node::Text(text)) => !text.is_empty(),
+                    Some(Node::Integer(_) | Node::Float(_) | Node::Bool(true)) => true,
+                    _ => false,
+                })
+            }
+            _ => Ok(self.text(view)?.is_some_and(|found| !found.is_empty())),
+        }
+    }
+
+    /// What is looked up in a body of JSON; `None` where the body is none.
+    fn in_json<'v, T>(
+        &self,
+        view: &View<'v>,
+        look: impl FnOnce(json::Document<'v>) -> Result<T, json::BadJson>,
+    ) -> Result<Option<T>, BadValue> {
+        if view.body.is_empty() {
+            return Ok(None);
+        }
+        match json::Document::parse(view.body).and_then(look) {
+            Ok(found) => Ok(Some(found)),
             Err(json::BadJson::Twice) => Err(BadValue::Twice(self.to_string())),
             // A body that does not claim to be JSON need not be any.
-            Err(_) if !says(view.headers, "json") => Ok(Field::Missing),
+            Err(_) if !says(view.headers, "json") => Ok(None),
             Err(error) => Err(BadValue::Body(error.to_string())),
         }
     }

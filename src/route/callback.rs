@@ -38,7 +38,7 @@ pub struct Ack {
 pub struct Tells {
     /// Where.
     pub at: Source,
-    /// Which texts; `None` for any at all.
+    /// Which texts; `None` for anything that says something ([`Source::is_said`]).
     pub texts: Option<Vec<String>>,
     /// The state it tells of; `None` when it settles nothing.
     pub means: Option<State>,
@@ -53,22 +53,26 @@ impl Callback {
         sources.iter().map(|source| source.field(view)).collect()
     }
 
-    /// The state a notification settles its order in, if any. What no rule speaks of, or cannot be
-    /// read, settles nothing.
+    /// The state a notification settles its order in, if any. What no rule speaks of settles
+    /// nothing; nor does what a rule cannot read, for a later one might say more than is known.
     pub fn tells(&self, view: &View<'_>) -> Option<State> {
         if self.outcome.is_empty() {
             return Some(State::Succeeded);
         }
-        self.outcome.iter().find(|rule| rule.matches(view)).and_then(|rule| rule.means)
+        for rule in &self.outcome {
+            if rule.matches(view).ok()? {
+                return rule.means;
+            }
+        }
+        None
     }
 }
 
 impl Tells {
-    fn matches(&self, view: &View<'_>) -> bool {
-        match (self.at.field(view), &self.texts) {
-            (Ok(field), Some(texts)) => field.is_one_of(texts),
-            (Ok(Field::Text(text)), None) => !text.is_empty(),
-            _ => false,
+    fn matches(&self, view: &View<'_>) -> Result<bool, BadValue> {
+        match &self.texts {
+            Some(texts) => self.at.is_one_of(view, texts),
+            None => self.at.is_said(view),
         }
     }
 }
@@ -83,7 +87,8 @@ impl Ack {
         let text = self.body.as_ref().is_none_or(|text| body.trim_ascii() == text.as_bytes());
         let there = self.at.as_ref().is_none_or(|(source, texts)| {
             let view = View { headers, query: "", params: None, body };
-            source.field(&view).is_ok_and(|field| field.is_one_of(texts))
+            // What cannot be read acknowledges nothing.
+            source.is_one_of(&view, texts).unwrap_or(false)
         });
         status && text && there
     }
@@ -127,5 +132,63 @@ mod tests {
         check(&ack, 200, "<xml><return_code>FAIL</return_code></xml>", false);
         check(&ack, 200, "<xml><return_code>SUCCESS</return_code>", false);
         check(&ack, 200, "SUCCESS", false);
+    }
+
+    #[test]
+    fn an_acknowledgement_may_be_any_value_that_stands_there_once() {
+        let at = Some((Source::Json("/ok".into()), vec!["true".into()]));
+        let ack = Ack { at, ..Ack::default() };
+        check(&ack, 200, r#"{"ok":true}"#, true);
+        for body in [r#"{"ok":false}"#, r#"{"ok":true,"ok":true}"#, r#"{"ok":[true]}"#, "{}"] {
+            check(&ack, 200, body, false);
+        }
+    }
+
+    fn check_tells(body: &str, expect: Option<State>) {
+        let tells = |at: &str, texts: Option<&str>, means| Tells {
+            at: Source::parse(at).unwrap(),
+            texts: texts.map(|text| vec![text.to_owned()]),
+            means,
+        };
+        let own = Callback {
+            event: vec![],
+            unchanged: vec![],
+            ack: Ack::default(),
+            settles: None,
+            outcome: vec![
+                tells("json:/refund", None, None),
+                tells("json:/paid", Some("true"), Some(State::Succeeded)),
+                tells("json:/paid", Some("0.0"), Some(State::Failed)),
+            ],
+        };
+        let headers = HeaderMap::new();
+        let view = View { headers: &headers, query: "", params: None, body: body.as_bytes() };
+        assert_eq!(own.tells(&view), expect, "{body}");
+    }
+
+    #[test]
+    fn a_notification_tells_by_the_text_of_any_value() {
+        check_tells(r#"{"paid":true}"#, Some(State::Succeeded));
+        check_tells(r#"{"paid":"true"}"#, Some(State::Succeeded));
+        check_tells(r#"{"paid":0}"#, Some(State::Failed));
+        check_tells(r#"{"paid":false}"#, None);
+        check_tells(r#"{"paid":null}"#, None);
+    }
+
+    #[test]
+    fn a_rule_without_texts_speaks_where_anything_is_said() {
+        for refund in ["\"1\"", "1", "0.01", "true"] {
+            check_tells(&format!(r#"{{"refund":{refund},"paid":true}}"#), None);
+        }
+        for none in ["\"\"", "null", "false", "{}", "[]"] {
+            let body = format!(r#"{{"refund":{none},"paid":true}}"#);
+            check_tells(&body, Some(State::Succeeded));
+        }
+    }
+
+    #[test]
+    fn what_a_rule_cannot_read_settles_nothing_whatever_later_rules_say() {
+        check_tells(r#"{"refund":1,"refund":2,"paid":true}"#, None);
+        check_tells(r#"{"paid":true,"paid":true}"#, None);
     }
 }
