@@ -7,6 +7,7 @@ mod callback;
 pub use callback::{Ack, Callback, Tells};
 
 use crate::model::identity::Order;
+use crate::model::ignore::Ignore;
 use crate::model::key::Key;
 use crate::model::lifecycle::Move;
 use crate::model::order::State;
@@ -81,7 +82,7 @@ pub struct Tuning {
     pub scope: Vec<HeaderName>,
     pub caller: Vec<HeaderName>,
     pub fingerprint: Fingerprint,
-    pub fingerprint_ignore: Vec<String>,
+    pub fingerprint_ignore: Ignore,
     pub token: TokenUse,
     pub on_unknown: OnUnknown,
     pub max_request_body: usize,

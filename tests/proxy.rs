@@ -182,6 +182,55 @@ fn ignored_fields_of_forms_and_queries_may_differ() {
     assert_eq!(problem(&onceward, &pay("v=1", "a=2")), (422, "payload-mismatch".into()));
 }
 
+/// A payment as WeChat Pay v2 is asked for one, and one in JSON.
+fn signed(kind: &str, nonce: &str, sign: &str, amount: u32) -> Call {
+    let call = Call::post("/pay").key(kind);
+    match kind {
+        "xml" => call.header("Content-Type", "text/xml").body(
+            format!(
+                "<xml><nonce_str>{nonce}</nonce_str><total_fee>{amount}</total_fee>\
+                 <detail><sign>kept</sign></detail><sign><![CDATA[{sign}]]></sign></xml>"
+            )
+            .as_bytes(),
+        ),
+        _ => call.json(&format!(
+            r#"{{"nonce_str":"{nonce}","total_fee":{amount},"detail":{{"sign":1}},"sign":"{sign}"}}"#
+        )),
+    }
+}
+
+#[test]
+fn ignored_fields_of_xml_and_json_bodies_may_differ() {
+    let (_redis, _upstream, onceward) = with(&[("FINGERPRINT_IGNORE", "nonce_str,sign")]);
+    for kind in ["xml", "json"] {
+        check_same(&onceward, &signed(kind, "a", "x", 100), &signed(kind, "b", "y", 100));
+        let other = signed(kind, "a", "x", 101);
+        assert_eq!(problem(&onceward, &other), (422, "payload-mismatch".into()), "{kind}");
+    }
+    let inner = signed("xml", "a", "x", 100).body(
+        b"<xml><nonce_str>a</nonce_str><total_fee>100</total_fee>\
+          <detail><sign>other</sign></detail><sign><![CDATA[x]]></sign></xml>",
+    );
+    assert_eq!(problem(&onceward, &inner), (422, "payload-mismatch".into()));
+}
+
+#[test]
+fn what_was_paid_before_a_field_was_ignored_is_still_found() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let builder = sidecar(&redis, &upstream).set("FINGERPRINT", "json");
+    // As releases did that looked for fields in forms and queries only.
+    let before = builder.start();
+    let after = builder.set("FINGERPRINT_IGNORE", "nonce_str,sign").start();
+    for kind in ["xml", "json"] {
+        let first = signed(kind, "a", "x", 100).send(before.address);
+        let again = signed(kind, "a", "x", 100).send(after.address);
+        assert_eq!((again.is_replay(), again.body), (true, first.body), "{kind}");
+        let other = signed(kind, "a", "x", 101);
+        assert_eq!(problem(&after, &other), (422, "payload-mismatch".into()), "{kind}");
+    }
+    assert_eq!(upstream.calls(), 2);
+}
+
 #[test]
 fn without_a_fingerprint_the_caller_still_counts() {
     let (_redis, _upstream, onceward) = with(&[("FINGERPRINT", "off")]);

@@ -73,6 +73,8 @@ fn bad_values_are_refused_with_what_was_expected() {
     check_bad("REDIS_MODE", "ring", "expected one of standalone, sentinel, cluster");
     check_bad("KEY", "cookie:x", "is no source");
     check_bad("METHODS", "post", "capitals");
+    check_bad("FINGERPRINT_IGNORE", "sign,json:/n", "write /nonce");
+    check_bad("FINGERPRINT_IGNORE", "/a/~2", "~ as ~0");
     check_bad("LOCK_TTL", "1ms", "at least 100ms");
     check_bad("NAMESPACE", "a{b}", "expected 1 to 64");
     check_bad("PREFIX", "/", "expected a path");

@@ -2,6 +2,7 @@
 
 use super::read::{Problem, Values};
 use super::units::{duration, list, one_of, positive, size, truth};
+use crate::model::ignore::{Entry, Ignore};
 use crate::model::source::Source;
 use crate::route::{Fingerprint, OnUnknown, RedisDown, TokenUse, Tuning};
 use hyper::Method;
@@ -48,8 +49,10 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
             &[("body", Fingerprint::Body), ("json", Fingerprint::Json), ("off", Fingerprint::Off)],
         )
     });
-    let fingerprint_ignore =
-        values.read("FINGERPRINT_IGNORE", problems, |text| list(text, |part| Ok(part.to_owned())));
+    let fingerprint_ignore = values.read("FINGERPRINT_IGNORE", problems, |text| {
+        let entries = list(text, |part| Entry::parse(part).map_err(|error| error.to_string()))?;
+        Ok(Ignore::from_iter(entries))
+    });
     let token = values.read("TOKEN", problems, |text| {
         one_of(
             text,

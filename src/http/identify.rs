@@ -9,7 +9,7 @@ use crate::model::path::Params;
 use crate::model::seal::{Digest, Secrets};
 use crate::model::source::{BadValue, View, is_form, is_json};
 use crate::model::token::{self, Presented};
-use crate::model::{form, json};
+use crate::model::{form, json, xml};
 use crate::route::{Fingerprint, Route, TokenUse};
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::http::request::Parts;
@@ -22,6 +22,17 @@ const NEVER_ISSUED: &str = "never-issued";
 
 /// What sets digests of callers apart from all others.
 const CALLER: &str = "caller";
+
+/// What sets digests of requests apart.
+const REQUEST: &str = "request";
+
+/// The part of a body that must be the same in a retry.
+struct Substance<'a> {
+    now: Cow<'a, [u8]>,
+    /// The same as releases took it that looked for fields in forms and queries only, where it
+    /// differs: what they wrote is found by it. Nothing is the same by it that is not by `now`.
+    before: Option<Cow<'a, [u8]>>,
+}
 
 /// A request as the guard needs it.
 pub(super) struct Identity {
@@ -103,16 +114,21 @@ fn fingerprints<'a>(
     head: &'a Parts,
     body: &'a [u8],
 ) -> Result<String, Problem> {
-    let (query, meat);
-    if route.tuning.fingerprint != Fingerprint::Off {
-        query = without_ignored(route, head.uri.query().unwrap_or_default());
-        meat = substance(route, &head.headers, body)?;
-        parts.push(head.method.as_str().as_bytes());
-        parts.push(head.uri.path().as_bytes());
-        parts.push(&query);
-        parts.push(&meat);
+    if route.tuning.fingerprint == Fingerprint::Off {
+        return Ok(joined(secrets.digests(REQUEST, &parts)));
     }
-    Ok(joined(secrets.digests("request", &parts)))
+    let query = without_ignored(route, head.uri.query().unwrap_or_default());
+    let Substance { now, before } = substance(route, &head.headers, body)?;
+    parts.extend([head.method.as_str().as_bytes(), head.uri.path().as_bytes(), &query]);
+    parts.push(&now);
+    let mut fingerprints = joined(secrets.digests(REQUEST, &parts));
+    if let Some(before) = &before {
+        parts.pop();
+        parts.push(before);
+        fingerprints.push(',');
+        fingerprints.push_str(&joined(secrets.digests(REQUEST, &parts)));
+    }
+    Ok(fingerprints)
 }
 
 fn caller_parts<'a>(route: &'a Route, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
@@ -131,33 +147,42 @@ fn caller_parts<'a>(route: &'a Route, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
 fn without_ignored<'a>(route: &Route, query: &'a str) -> Cow<'a, [u8]> {
     match route.tuning.fingerprint_ignore.is_empty() {
         true => Cow::Borrowed(query.as_bytes()),
-        false => Cow::Owned(form::without(query.as_bytes(), &route.tuning.fingerprint_ignore)),
+        false => {
+            Cow::Owned(form::without(query.as_bytes(), &route.tuning.fingerprint_ignore.fields))
+        }
     }
 }
 
-/// The part of a body that must be the same in a retry.
 fn substance<'a>(
     route: &Route,
     headers: &HeaderMap,
     body: &'a [u8],
-) -> Result<Cow<'a, [u8]>, Problem> {
+) -> Result<Substance<'a>, Problem> {
     let ignore = &route.tuning.fingerprint_ignore;
     let as_json = route.tuning.fingerprint == Fingerprint::Json;
+    let only = |now| Ok(Substance { now, before: None });
     if body.is_empty() || (!as_json && ignore.is_empty()) {
-        return Ok(Cow::Borrowed(body));
+        return only(Cow::Borrowed(body));
     }
     if is_form(headers) && !ignore.is_empty() {
-        return Ok(Cow::Owned(form::without(body, ignore)));
+        return only(Cow::Owned(form::without(body, &ignore.fields)));
     }
-    match json::canonical(body, ignore) {
-        Ok(canonical) => Ok(Cow::Owned(canonical)),
+    let (now, before) = match json::canonical(body, &ignore.members) {
+        Ok(now) if ignore.fields.is_empty() => return only(Cow::Owned(now)),
+        Ok(now) => (now, json::canonical(body, &ignore.pointers).map(Cow::Owned).ok()),
         Err(error) if is_json(headers) => {
             let detail = format!("The body cannot be read: {error}");
-            Err(Problem::new(Name::BadRequest, detail).closing())
+            return Err(Problem::new(Name::BadRequest, detail).closing());
         }
-        // What does not claim to be JSON is taken as the bytes it is.
-        Err(_) => Ok(Cow::Borrowed(body)),
-    }
+        // What does not claim to be JSON is XML without these fields, or else the bytes it is.
+        Err(_) if ignore.fields.is_empty() => return only(Cow::Borrowed(body)),
+        Err(_) => match xml::without(body, &ignore.fields) {
+            Ok(now) => (now, Some(Cow::Borrowed(body))),
+            Err(_) => return only(Cow::Borrowed(body)),
+        },
+    };
+    let before = before.filter(|before| **before != *now);
+    Ok(Substance { now: Cow::Owned(now), before })
 }
 
 fn presented(route: &Route, headers: &HeaderMap) -> Result<Option<Presented>, Problem> {

@@ -138,7 +138,7 @@ impl<'a> Document<'a> {
 /// Numbers keep their text. Read as floats, 9007199254740992 and 9007199254740993 would be one
 /// order or one amount; kept as text, the worst is that `1` and `1.0` differ and a retry is refused.
 ///
-/// Entries of `ignore` that are not pointers (fields of a form) leave nothing out.
+/// Entries of `ignore` that are not pointers leave nothing out.
 ///
 /// # Errors
 /// [`BadJson`]; a member that appears twice anywhere, ignored or not, is [`BadJson::Twice`].

@@ -9,6 +9,7 @@ pub mod event;
 pub mod field;
 pub mod form;
 pub mod identity;
+pub mod ignore;
 pub mod json;
 pub mod key;
 pub mod lifecycle;

@@ -1,11 +1,12 @@
 //! The text of one element of an XML body, as WeChat Pay v2 posts it.
 //!
-//! Promises: well-formed XML in UTF-8 of at most [`MAX_DEPTH`] levels, and the one element with a
-//! given local name. Refuses every document type, so there are no entities to expand and nothing to
+//! Promises: well-formed XML in UTF-8 of at most [`MAX_DEPTH`] levels, the one element with a given
+//! local name, and the text without some of its root's children. Refuses every document type, so there are no entities to expand and nothing to
 //! fetch. Refuses to know namespaces and attributes.
 
 use quick_xml::Reader;
-use quick_xml::events::{BytesDecl, BytesStart, Event};
+use quick_xml::events::{BytesDecl, Event};
+use std::ops::Range;
 use thiserror::Error;
 
 /// Most elements inside one another.
@@ -44,83 +45,133 @@ pub enum BadXml {
 /// [`BadXml`] when the element appears twice or holds elements, and whenever the whole text is not
 /// well-formed within the limits.
 pub fn element(bytes: &[u8], name: &str) -> Result<Option<String>, BadXml> {
-    let text = std::str::from_utf8(bytes).map_err(|_| BadXml::NotUtf8)?;
+    let (mut inside, mut found) = (false, None::<String>);
+    walk(utf8(bytes)?, |step, _, _| {
+        match step {
+            Step::Start(_) if inside => return Err(BadXml::Nested),
+            Step::Start(local) if local == name => {
+                if found.replace(String::new()).is_some() {
+                    return Err(BadXml::Twice);
+                }
+                inside = true;
+            }
+            Step::Start(_) => {}
+            Step::Text(text) => {
+                if let (true, Some(found)) = (inside, &mut found) {
+                    found.push_str(text);
+                }
+            }
+            // Nothing nests in the wanted element.
+            Step::End => inside = false,
+        }
+        Ok(())
+    })?;
+    Ok(found.map(|found| found.trim_matches(is_space).to_owned()))
+}
+
+/// The text without those children of its root whose local names are in `ignore`; all else as it
+/// is, to the byte.
+///
+/// # Errors
+/// [`BadXml`] whenever the whole text is not well-formed within the limits.
+pub fn without(bytes: &[u8], ignore: &[String]) -> Result<Vec<u8>, BadXml> {
+    let text = utf8(bytes)?;
+    // The reader passes over it, and counts places from behind it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut out = Vec::with_capacity(text.len());
+    let (mut kept, mut cutting) = (0, false);
+    walk(text, |step, level, place| {
+        match step {
+            Step::Start(local) if level == CHILD && ignore.iter().any(|name| name == local) => {
+                out.extend_from_slice(&text.as_bytes()[kept..place.start]);
+                cutting = true;
+            }
+            Step::End if level == CHILD && std::mem::take(&mut cutting) => kept = place.end,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    out.extend_from_slice(&text.as_bytes()[kept..]);
+    Ok(out)
+}
+
+/// The level of the root's children; the root's is 1.
+const CHILD: usize = 2;
+
+/// What a text is made of.
+enum Step<'t> {
+    /// An element of this local name begins.
+    Start(&'t str),
+    /// Text inside an element, or white space outside.
+    Text(&'t str),
+    /// The last element that began ends.
+    End,
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, BadXml> {
+    std::str::from_utf8(bytes).map_err(|_| BadXml::NotUtf8)
+}
+
+/// Goes through a text that is well-formed within the limits; tells each step, on which level it
+/// is, and where in the text it stands.
+fn walk(
+    text: &str,
+    mut tell: impl FnMut(Step<'_>, usize, Range<usize>) -> Result<(), BadXml>,
+) -> Result<(), BadXml> {
     if !text.chars().all(is_allowed) {
         return Err(BadXml::Malformed);
     }
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_comments = true;
     reader.config_mut().expand_empty_elements = true;
-    let mut walk = Walk { name, depth: 0, rooted: false, inside: false, found: None };
-    for place in 0_usize.. {
-        match reader.read_event().map_err(|_| BadXml::Malformed)? {
-            Event::Start(start) => walk.start(&start)?,
-            Event::End(_) => walk.end(),
-            Event::Text(text) => walk.text(&text.xml10_content())?,
-            Event::CData(text) if walk.depth > 0 => walk.text(&text.xml10_content())?,
-            Event::GeneralRef(reference) if walk.depth > 0 => {
-                walk.text(resolve(&reference)?.encode_utf8(&mut [0; 4]))?;
+    let (mut level, mut rooted) = (0, false);
+    for index in 0_usize.. {
+        let from = reader.buffer_position() as usize;
+        let event = reader.read_event().map_err(|_| BadXml::Malformed)?;
+        let place = from..reader.buffer_position() as usize;
+        match event {
+            Event::Start(start) => {
+                let local = start.local_name().into_inner();
+                // A `<` in an attribute is not well-formed: a lax reader might see elements there.
+                if local.is_empty() || start.attributes_raw().contains('<') {
+                    return Err(BadXml::Malformed);
+                }
+                if std::mem::replace(&mut rooted, true) && level == 0 {
+                    return Err(BadXml::Malformed);
+                }
+                level += 1;
+                if level > MAX_DEPTH {
+                    return Err(BadXml::TooDeep);
+                }
+                tell(Step::Start(local), level, place)?;
             }
-            Event::Decl(declaration) if place == 0 => check_encoding(&declaration)?,
+            // The reader has matched the tags.
+            Event::End(_) => {
+                tell(Step::End, level, place)?;
+                level -= 1;
+            }
+            Event::Text(text) => {
+                let text = text.xml10_content();
+                if level == 0 && !text.chars().all(is_space) {
+                    return Err(BadXml::Malformed);
+                }
+                tell(Step::Text(&text), level, place)?;
+            }
+            Event::CData(text) if level > 0 => {
+                tell(Step::Text(&text.xml10_content()), level, place)?;
+            }
+            Event::GeneralRef(reference) if level > 0 => {
+                let text = resolve(&reference)?;
+                tell(Step::Text(text.encode_utf8(&mut [0; 4])), level, place)?;
+            }
+            Event::Decl(declaration) if index == 0 => check_encoding(&declaration)?,
             Event::DocType(_) => return Err(BadXml::Doctype),
             Event::Comment(_) | Event::PI(_) => {}
-            Event::Eof if walk.rooted && walk.depth == 0 => break,
+            Event::Eof if rooted && level == 0 => break,
             _ => return Err(BadXml::Malformed),
         }
     }
-    Ok(walk.found.map(|found| found.trim_matches(is_space).to_owned()))
-}
-
-struct Walk<'n> {
-    name: &'n str,
-    depth: usize,
-    rooted: bool,
-    inside: bool,
-    found: Option<String>,
-}
-
-impl Walk<'_> {
-    fn start(&mut self, start: &BytesStart<'_>) -> Result<(), BadXml> {
-        let local = start.local_name().into_inner();
-        // A `<` in an attribute is not well-formed: a lax reader might see elements there.
-        if local.is_empty() || start.attributes_raw().contains('<') {
-            return Err(BadXml::Malformed);
-        }
-        if std::mem::replace(&mut self.rooted, true) && self.depth == 0 {
-            return Err(BadXml::Malformed);
-        }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(BadXml::TooDeep);
-        }
-        if self.inside {
-            return Err(BadXml::Nested);
-        }
-        if local == self.name {
-            if self.found.is_some() {
-                return Err(BadXml::Twice);
-            }
-            self.inside = true;
-            self.found = Some(String::new());
-        }
-        Ok(())
-    }
-
-    /// The reader has matched the tags, and nothing nests in the wanted element.
-    fn end(&mut self) {
-        self.depth -= 1;
-        self.inside = false;
-    }
-
-    fn text(&mut self, text: &str) -> Result<(), BadXml> {
-        if self.depth == 0 && !text.chars().all(is_space) {
-            return Err(BadXml::Malformed);
-        }
-        if let (true, Some(found)) = (self.inside, &mut self.found) {
-            found.push_str(text);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// A reader that believes the declaration would see other text than we do.
@@ -284,6 +335,28 @@ mod tests {
     }
 
     #[test]
+    fn children_of_the_root_are_left_out_and_all_else_stays_to_the_byte() {
+        let ignore = ["sign".to_owned(), "nonce".to_owned()];
+        let check = |xml: &str, left: &str| {
+            let found = without(xml.as_bytes(), &ignore).map(String::from_utf8);
+            assert_eq!(found, Ok(Ok(left.to_owned())), "{xml}");
+        };
+        check("<x><a>1</a><sign>abc</sign></x>", "<x><a>1</a></x>");
+        check("<x>\n<sign>1</sign>\n<b/>\n<nonce/> </x>", "<x>\n\n<b/>\n </x>");
+        check("<x><w:sign a='>'><![CDATA[</sign>]]></w:sign>t</x>", "<x>t</x>");
+        check("<x><sign><sign>1</sign><b/></sign><sign/>&amp;</x>", "<x>&amp;</x>");
+        check("<?xml version='1.0'?><x><sign>订</sign>订</x>", "<?xml version='1.0'?><x>订</x>");
+        check("\u{feff}<x><sign>1</sign><a/></x>", "<x><a/></x>");
+        // What bears the name elsewhere is something else.
+        for xml in ["<sign>1</sign>", "<x><y><sign>1</sign></y></x>", "<x sign='1'><signed/></x>"] {
+            check(xml, xml);
+        }
+        assert_eq!(without(b"<x><sign>1</x>", &ignore), Err(BadXml::Malformed));
+        assert_eq!(without(b"<x>\xff</x>", &ignore), Err(BadXml::NotUtf8));
+        assert_eq!(without(b"{\"sign\":1}", &ignore), Err(BadXml::Malformed));
+    }
+
+    #[test]
     fn large_and_random_input_is_survived() {
         check(&"<".repeat(1 << 20), Err(BadXml::Malformed));
         check(&"&".repeat(1 << 20), Err(BadXml::Malformed));
@@ -295,6 +368,10 @@ mod tests {
             noise::each(40_000, alphabet, |input| {
                 let _ = element(input, "id");
                 let _ = element(&[b"<id>", input, b"</id>"].concat(), "id");
+                let (whole, ignore) = ([b"<x>", input, b"</x>"].concat(), ["id".to_owned()]);
+                if let Ok(left) = without(&whole, &ignore) {
+                    assert_eq!(without(&left, &ignore), Ok(left));
+                }
             });
         }
     }
