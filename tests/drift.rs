@@ -6,6 +6,7 @@ use crate::support::redis::Redis;
 use crate::support::sidecar::sidecar;
 use crate::support::upstream::Upstream;
 use onceward::config::vars::VARS;
+use onceward::http::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -84,6 +85,24 @@ fn the_readme_lists_every_metric() {
     let shown: BTreeSet<String> =
         families(&page(&onceward).text()).iter().map(|family| family.full_name()).collect();
     assert_eq!(told, shown, "README.md on the left, /metrics on the right");
+}
+
+#[test]
+fn the_readme_and_the_help_list_every_outcome_of_a_request() {
+    let words: Vec<_> = Outcome::ALL.iter().map(|outcome| outcome.word()).collect();
+    let listed = format!(": {}, or a problem's name", words.join(", "));
+    let rows = table("## Metrics");
+    let row = rows.iter().find(|row| row[0] == "onceward_requests_total").expect("its row");
+    assert!(row[3].ends_with(&listed), "README.md: {}", row[3]);
+
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = sidecar(&redis, &upstream).start();
+    Call::pay("1").send(onceward.address);
+    let text = page(&onceward).text();
+    let families = families(&text);
+    let requests =
+        families.iter().find(|family| family.full_name() == row[0]).expect("it is shown");
+    assert!(requests.help.trim_end_matches('.').ends_with(&listed), "{}", requests.help);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::admit::Admitted;
 use super::faulty::twice;
 use super::identify::joined;
 use super::protected::replay;
+use super::told::Outcome;
 use super::{Answered, Arrived, Plane};
 use crate::answer::problem::{Name, Problem};
 use crate::guard::callback::{Heard, Notice, Settles};
@@ -41,15 +42,17 @@ impl Plane {
         let again = if self.comes_twice() { Some(notice(payment.again())?) } else { None };
         let heard = twice(notice(payment)?, again, |notice| self.guard.notify(notice)).await;
         match heard {
-            Heard::First(response) => Ok(Answered::on(route, "first", self.not_replayed(response))),
+            Heard::First(response) => {
+                Ok(Answered::on(route, Outcome::First, self.not_replayed(response)))
+            }
             Heard::Unacknowledged(response) => {
-                Ok(Answered::on(route, "unacknowledged", self.not_replayed(response)))
+                Ok(Answered::on(route, Outcome::Unacknowledged, self.not_replayed(response)))
             }
             Heard::Repeat(stored) => {
                 let mut response = replay(stored);
                 let marker = self.config.replay_header.clone();
                 response.headers_mut().insert(marker, HeaderValue::from_static("true"));
-                Ok(Answered::on(route, "replay", response))
+                Ok(Answered::on(route, Outcome::Replay, response))
             }
             Heard::Refused(refusal) => Err(refused(refusal).about(route, Some(&key))),
         }

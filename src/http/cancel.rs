@@ -2,6 +2,7 @@
 
 use super::identify::{callers, scope};
 use super::read_body::read_body;
+use super::told::Outcome;
 use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::document;
@@ -84,7 +85,7 @@ impl Plane {
         let headers = response.headers_mut();
         headers.insert(STATE, HeaderValue::from_static(record.state.word()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(Answered::on(route, "cancel", response))
+        Ok(Answered::on(route, Outcome::Cancel, response))
     }
 }
 

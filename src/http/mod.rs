@@ -26,6 +26,7 @@ mod read_body;
 mod readings;
 mod screen;
 mod tokens;
+mod told;
 pub mod trace;
 
 use crate::answer::problem::{Problem, Told};
@@ -42,6 +43,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+pub use told::Outcome;
 use tower::{Service, ServiceBuilder};
 use trace::HttpMetrics;
 
@@ -94,8 +96,9 @@ struct Answered {
 
 impl Answered {
     /// An answer on a route.
-    fn on(route: &Route, outcome: &'static str, response: Response<Payload>) -> Answered {
-        Answered { response, told: Some(Told { route: Some(route.name.clone()), outcome }) }
+    fn on(route: &Route, outcome: Outcome, response: Response<Payload>) -> Answered {
+        let told = Told { route: Some(route.name.clone()), outcome: outcome.word() };
+        Answered { response, told: Some(told) }
     }
 }
 

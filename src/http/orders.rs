@@ -1,6 +1,7 @@
 //! `GET <prefix>/orders/{route}/{key}`: where an order stands, for the caller that made it.
 
 use super::identify::{callers, scope};
+use super::told::Outcome;
 use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::document;
@@ -55,7 +56,7 @@ impl Plane {
         let headers = response.headers_mut();
         headers.insert(STATE, HeaderValue::from_static(record.state.word()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(Answered::on(&route, "order", response))
+        Ok(Answered::on(&route, Outcome::Order, response))
     }
 
     async fn look(&self, order: &Order) -> Result<Option<Record>, Problem> {

@@ -1,6 +1,7 @@
 //! What is not protected streams through: no buffering, no Redis, other protocols tunnelled.
 
 use super::forward::{may_upgrade, towards_upstream};
+use super::told::Outcome;
 use super::{Answered, Arrived, Plane};
 use crate::answer::problem::{Name, Problem, Told};
 use crate::guard::{Again, Refusal, end_to_end};
@@ -94,7 +95,7 @@ fn passed(mut response: Response<Payload>) -> Answered {
 }
 
 fn told(response: Response<Payload>) -> Answered {
-    Answered { response, told: Some(Told { route: None, outcome: "passed" }) }
+    Answered { response, told: Some(Told { route: None, outcome: Outcome::Passed.word() }) }
 }
 
 /// What to tell of a request that was not protected: no order's state is at stake.

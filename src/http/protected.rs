@@ -3,6 +3,7 @@
 use super::admit::Admitted;
 use super::faulty::twice;
 use super::prefer::Wish;
+use super::told::Outcome;
 use super::{Answered, Arrived, Plane};
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE};
@@ -66,21 +67,21 @@ impl Plane {
     fn told(&self, answer: Answer, route: &Arc<Route>, key: &Key) -> Answered {
         match answer {
             Answer::First(response, state) => {
-                marked(self.not_replayed(response), route, "first", state)
+                marked(self.not_replayed(response), route, Outcome::First, state)
             }
             Answer::Bypassed(response) => {
-                marked(self.not_replayed(response), route, "bypassed", State::Unknown)
+                marked(self.not_replayed(response), route, Outcome::Bypassed, State::Unknown)
             }
             Answer::Replay(response, state) => {
-                self.replayed(marked(replay(response), route, "replay", state))
+                self.replayed(marked(replay(response), route, Outcome::Replay, state))
             }
             Answer::Document(record) => {
                 let response = crate::answer::json(StatusCode::OK, &document::of(&record));
-                self.replayed(marked(response, route, "document", record.state))
+                self.replayed(marked(response, route, Outcome::Document, record.state))
             }
             Answer::Accepted(record) => {
                 let response = self.accepted(&record);
-                marked(response, route, "accepted", record.state)
+                marked(response, route, Outcome::Accepted, record.state)
             }
             Answer::Illegal(stands, state) => {
                 let detail = format!(
@@ -150,7 +151,7 @@ pub(super) fn replay(stored: StoredResponse) -> Response<Payload> {
 fn marked(
     mut response: Response<Payload>,
     route: &Arc<Route>,
-    outcome: &'static str,
+    outcome: Outcome,
     state: State,
 ) -> Answered {
     response.headers_mut().insert(STATE, HeaderValue::from_static(state.word()));

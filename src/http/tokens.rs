@@ -2,6 +2,7 @@
 
 use super::identify::{callers, scope};
 use super::read_body::read_body;
+use super::told::Outcome;
 use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
@@ -64,7 +65,7 @@ impl Plane {
         }
         let mut response = answer::json(StatusCode::CREATED, &document);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(Answered::on(&route, "token", response))
+        Ok(Answered::on(&route, Outcome::Token, response))
     }
 
     /// The route asked for; without one the first that looks at tokens, else the first.

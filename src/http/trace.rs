@@ -4,6 +4,7 @@
 //! Where traces are exported, every request has a place for a span of those as well, and the
 //! protected ones open it. What is passed on has none, and its `traceparent` stays as it was.
 
+use super::told::Outcome;
 use super::{Answered, Answering, Arrived};
 use crate::answer::problem::{STATE, Told};
 use crate::fault;
@@ -38,10 +39,10 @@ impl HttpMetrics {
     /// Registers them.
     pub fn new(registry: &mut Registry) -> HttpMetrics {
         let metrics = HttpMetrics { requests: Labelled::new(Counter::default) };
+        let words: Vec<_> = Outcome::ALL.iter().map(|outcome| outcome.word()).collect();
         registry.register(
             "requests",
-            "Requests by route and outcome: first, replay, passed (not protected), bypassed, \
-             document, accepted, token, order, or the name of the problem that was told",
+            format!("Requests by route and outcome: {}, or a problem's name", words.join(", ")),
             metrics.requests.family(),
         );
         metrics
