@@ -11,6 +11,7 @@ use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::serve::Arrived;
+use crate::store::listing::Mark;
 use crate::store::record::Record;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -35,20 +36,22 @@ impl Admin {
             },
         };
         let scope = parameter(request, "scope")?;
-        let cursor = number(request, "cursor")?.unwrap_or(0);
+        let from = match parameter(request, "cursor")? {
+            Some(text) => text.parse().map_err(|_| bad("cursor: expected a page's next."))?,
+            None => Mark::default(),
+        };
         let limit = match number(request, "limit")?.unwrap_or(PAGE) {
             limit @ 1..=LONGEST_PAGE => limit as usize,
             _ => return Err(bad("limit: expected a number from 1 to 1000.")),
         };
-        let page = self.store.orders(state, cursor, limit).await.map_err(|_| away())?;
+        let page = self.store.orders(state, from, limit).await.map_err(|_| away())?;
         let orders: Vec<Value> = page
             .orders
             .iter()
             .filter(|order| scope.as_ref().is_none_or(|scope| *scope == order.scope))
             .map(|order| shown(order, asker.role == Role::Reader))
             .collect();
-        // Scanning ends where it began: there is no next page then.
-        let next = (page.next != 0).then_some(page.next);
+        let next = page.next.map(|mark| mark.to_string());
         Ok(answer::json(StatusCode::OK, &json!({"orders": orders, "next": next})))
     }
 

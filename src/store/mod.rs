@@ -13,6 +13,7 @@ pub mod finished;
 pub mod history;
 mod lifecycle;
 pub mod link;
+pub mod listing;
 pub mod metrics;
 pub mod names;
 pub mod orders;

@@ -1,11 +1,8 @@
-//! What is open: counts for the gauges, the orders whose lease should have run out, and lists for
-//! the admin plane.
+//! What is open: counts for the gauges, and the orders whose lease should have run out.
 
 use super::error::StoreError;
-use super::record::Record;
 use super::{Store, script};
 use crate::model::identity::Partition;
-use crate::model::order::State;
 use futures_util::future::try_join_all;
 use redis::Value;
 use std::ops::RangeInclusive;
@@ -51,15 +48,6 @@ pub enum Left {
     For(Duration),
     /// Until somebody takes it away.
     Always,
-}
-
-/// One page of a list of orders.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The orders.
-    pub orders: Vec<Record>,
-    /// Where the next page begins; 0 when this was the last.
-    pub next: u64,
 }
 
 impl Store {
@@ -147,55 +135,4 @@ impl Store {
         }))
         .await
     }
-
-    /// A page of the orders in `state` (any, without one), as `SCAN` comes across them: in no
-    /// order, and an order that changes meanwhile may appear on two pages. `cursor` is 0 for the
-    /// first page, else the last page's `next`; `count` is how many names each step looks at.
-    ///
-    /// # Errors
-    /// When Redis cannot be asked.
-    pub async fn orders(
-        &self,
-        state: Option<State>,
-        cursor: u64,
-        count: usize,
-    ) -> Result<Page, StoreError> {
-        let mut page = Page { orders: Vec::new(), next: cursor };
-        // A Cluster is scanned node by node; the cursor says at which we are.
-        let shards = self.link.shards().await?.len().max(1) as u64;
-        for _ in 0..STEPS {
-            let (shard, cursor) = (page.next % shards, page.next / shards);
-            let mut scan = redis::cmd("SCAN");
-            let room = count.saturating_sub(page.orders.len()).max(1);
-            scan.arg(cursor).arg("MATCH").arg(self.names.all_records()).arg("COUNT").arg(room);
-            let (next, found) = scanned(self.send_to("scan", shard as usize, &scan).await?)?;
-            page.next = match next {
-                0 => (shard + 1) % shards,
-                next => next.saturating_mul(shards).saturating_add(shard),
-            };
-            for name in found {
-                let Some((partition, id)) = self.names.parse(&name) else {
-                    continue;
-                };
-                if let Some(record) = self.look_at(partition, id).await?
-                    && record.state != State::None
-                    && state.is_none_or(|state| state == record.state)
-                {
-                    page.orders.push(record);
-                }
-            }
-            if page.next == 0 || page.orders.len() >= count {
-                break;
-            }
-        }
-        Ok(page)
-    }
-}
-
-/// How many steps of `SCAN` one page may take, so that a rare state costs a bounded look.
-const STEPS: usize = 50;
-
-fn scanned(value: Value) -> Result<(u64, Vec<String>), StoreError> {
-    redis::from_redis_value(value)
-        .map_err(|error| StoreError::Protocol { script: "SCAN", reply: error.to_string() })
 }

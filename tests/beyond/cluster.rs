@@ -58,9 +58,11 @@ fn load_spreads_over_all_primaries_and_everything_works_there() {
     loop {
         let path = format!("/admin/orders?limit=100&cursor={cursor}");
         let page = Call::get(&path).send(a.admin).json();
-        listed += page["orders"].as_array().unwrap().len();
-        match page["next"].as_u64() {
-            Some(next) => cursor = next.to_string(),
+        let shown = page["orders"].as_array().unwrap().len();
+        assert!(shown <= 100, "{shown}");
+        listed += shown;
+        match page["next"].as_str() {
+            Some(next) => cursor = next.to_owned(),
             None => break,
         }
     }

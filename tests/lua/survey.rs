@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, FINAL, KEEP};
 use onceward::model::order::State::{self, None, Succeeded, Unknown};
+use onceward::store::listing::Mark;
 use onceward::store::orders::Lapse;
 use onceward::store::survey::{Left, Survey, Unknown as Seen};
 use std::time::Duration;
@@ -136,8 +137,8 @@ async fn orders_are_listed_by_state_and_abandoned_ones_not_at_all() {
     bench.claim("A").await;
     bench.abandon("A").await;
     let count = async |state: Option<State>| {
-        let page = bench.store.orders(state, 0, 1000).await.unwrap();
-        assert_eq!(page.next, 0);
+        let page = bench.store.orders(state, Mark::default(), 1000).await.unwrap();
+        assert_eq!(page.next, Option::None);
         page.orders.len()
     };
     assert_eq!(count(Some(Succeeded)).await, 2);
