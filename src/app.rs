@@ -76,6 +76,25 @@ struct Shared {
     stop: CancellationToken,
 }
 
+/// How a sidecar ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All that was under way ended before.
+    Drained,
+    /// Draining took too long: what was under way was dropped, its orders lapse to unknown.
+    CutShort,
+}
+
+impl End {
+    /// How two that ran side by side ended.
+    fn and(self, other: End) -> End {
+        match self {
+            End::Drained => other,
+            End::CutShort => End::CutShort,
+        }
+    }
+}
+
 /// Runs the sidecar until `stop`, and then for as long as draining may take.
 ///
 /// # Errors
@@ -85,7 +104,7 @@ pub fn run(
     environment: &dyn Environment,
     stop: CancellationToken,
     ready: impl FnOnce(SocketAddr, SocketAddr),
-) -> Result<(), StartError> {
+) -> Result<End, StartError> {
     let mut registry = Registry::with_prefix("onceward");
     let survey_metrics = SurveyMetrics::new(&mut registry);
     let resolve_metrics = ResolveMetrics::new(&mut registry);
@@ -157,8 +176,11 @@ pub fn run(
                 tokio::time::sleep(config.drain_timeout).await;
             };
             tokio::select! {
-                () = dispatcher.run(stop.clone()) => {}
-                () = draining => tracing::warn!("sending what was queued took too long to end"),
+                () = dispatcher.run(stop.clone()) => End::Drained,
+                () = draining => {
+                    tracing::warn!("sending what was queued took too long to end");
+                    End::CutShort
+                }
             }
         };
         let registry = Arc::new(registry);
@@ -195,12 +217,12 @@ pub fn run(
             }
         };
         let ending = async {
-            dispatching.await;
-            threads.ended().await;
+            let end = dispatching.await.and(threads.ended().await);
             over.cancel();
+            end
         };
         // The admin plane answers to the last: a drain can be watched.
-        let (served, ..) = tokio::join!(
+        let (served, .., end) = tokio::join!(
             admin,
             listening,
             watching,
@@ -212,7 +234,8 @@ pub fn run(
             exporting,
             ending
         );
-        Ok(served?)
+        served?;
+        Ok(end)
     })
 }
 
@@ -298,7 +321,7 @@ impl Shared {
     }
 
     /// What one data thread does all its life.
-    async fn serve(&self, listener: TcpListener, link: Arc<Link>) -> Result<(), StartError> {
+    async fn serve(&self, listener: TcpListener, link: Arc<Link>) -> Result<End, StartError> {
         let plane = Arc::new(self.plane(link));
         let running = plane.guard.running.clone();
         let limits = serve::Config { header_timeout: self.config.header_timeout };
@@ -313,11 +336,11 @@ impl Shared {
                 // Attempts whose callers have left, outcomes still to be stored.
                 running.close();
                 running.wait().await;
-                Ok(())
+                Ok(End::Drained)
             } => served,
             () = draining => {
                 tracing::warn!(unfinished = running.len(), "draining took too long");
-                Ok(())
+                Ok(End::CutShort)
             }
         }
     }
@@ -325,18 +348,20 @@ impl Shared {
 
 /// The data threads.
 struct Threads {
-    handles: Vec<JoinHandle<()>>,
+    handles: Vec<JoinHandle<End>>,
     any_left: CancellationToken,
 }
 
 impl Threads {
-    /// Until the last of them ended.
-    async fn ended(self) {
+    /// How the last of them ended, once it has.
+    async fn ended(self) -> End {
         self.any_left.cancelled().await;
+        let mut end = End::Drained;
         for handle in self.handles {
             // It has nothing more to do than return; a panic in it was told by the panic itself.
-            let _ = handle.join();
+            end = end.and(handle.join().unwrap_or(End::CutShort));
         }
+        end
     }
 }
 
@@ -353,14 +378,16 @@ fn start_threads(shared: &Shared, listeners: Vec<TcpListener>) -> Result<Threads
         let (left, any_left) = (left.clone(), any_left.clone());
         let runtime = runtime()?;
         let thread = move || {
-            if let Err(error) = runtime.block_on(shared.serve(listener, link)) {
+            let end = runtime.block_on(shared.serve(listener, link)).unwrap_or_else(|error| {
                 tracing::error!(%error, "a data thread ended");
-            }
+                End::CutShort
+            });
             // Tasks that did not end in time are dropped here; their orders lapse to unknown.
             drop(runtime);
             if left.fetch_sub(1, Ordering::AcqRel) == 1 {
                 any_left.cancel();
             }
+            end
         };
         handles.push(std::thread::Builder::new().name(format!("data-{index}")).spawn(thread)?);
     }

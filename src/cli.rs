@@ -1,5 +1,6 @@
 //! The commands: serve, check, doctor, order, fault, health, leave, dev.
 
+use crate::app::End;
 use crate::config::{AdminPlane, Config, Problems, Process};
 use crate::doctor;
 use crate::{app, dev, operate, telemetry};
@@ -117,8 +118,11 @@ fn serve(config: Config) -> ExitCode {
         tracing::info!(%data, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
     };
     match app::run(config, &Process, stop, listening) {
-        Ok(()) => {
-            tracing::info!("drained");
+        Ok(end) => {
+            match end {
+                End::Drained => tracing::info!("drained"),
+                End::CutShort => tracing::warn!("ended before everything under way had"),
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -93,6 +93,7 @@ fn who_acted_stands_in_the_log_and_in_the_history() {
             line.contains("operator admin/Ann-Example-in_flight from 127.0.0.1")
                 && line.contains(&id)
                 && line.contains("seen at the bank")
+                && line.contains(r#""to":"succeeded""#)
         })
     });
 }

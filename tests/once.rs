@@ -456,6 +456,7 @@ fn sigterm_drains() {
     assert_eq!((ready.status, ready.json()["reasons"][0].as_str()), (503, Some("draining")));
     gate.open();
     assert_eq!(held_call.join().unwrap().text(), "drained");
+    leaving.logs(r#""message":"drained""#);
     assert!(leaving.ended().success());
     let staying = build.start();
     for key in ["19", "20"] {
@@ -478,6 +479,8 @@ fn draining_ends_in_time_and_leaves_the_rest_unknown() {
     drop(caller);
     leaving.terminate();
     assert!(leaving.ended().success());
+    leaving.logs("ended before everything under way had");
+    assert!(!leaving.log().contains("drained"), "{}", leaving.log());
     let staying = build.start();
     until_state(&staying, "21", "unknown");
     assert_eq!(upstream.calls(), 1);

@@ -59,7 +59,8 @@ impl Admin {
         self.store.lapse(order.partition, &order.id, None, keep).await.map_err(|_| away())?;
         let by = asker.by();
         let to = wish.state.as_deref().and_then(State::from_word);
-        tracing::warn!(order = %order.id, verb, ?to, why, %asker, "an operator acts on an order");
+        let told = to.map(State::word);
+        tracing::warn!(order = %order.id, verb, to = told, why, %asker, "an operator acts on an order");
         let word = (by.as_str(), why.as_str());
         match verb {
             "cancel" => self.cancel(&order, word).await?,

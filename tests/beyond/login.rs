@@ -210,6 +210,22 @@ fn a_password_changes_without_a_restart() {
 }
 
 #[test]
+fn a_refused_database_is_told_from_a_refused_password() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    set_up(&redis, "onceward", "s3cret");
+    let reason = |url: &str| {
+        let onceward = nowhere(&upstream).set("REDIS_URL", url).start();
+        let ready = Call::get("/readyz").send(onceward.admin);
+        assert_eq!(ready.status, 503, "{}", ready.text());
+        ready.json()["reasons"][0].as_str().unwrap().to_owned()
+    };
+    let right = format!("{}/99", url(&redis, "s3cret"));
+    assert!(reason(&right).contains("refused the database"), "{}", reason(&right));
+    let wrong = format!("{}/99", url(&redis, "guessed"));
+    assert!(reason(&wrong).contains("authentication failed"), "{}", reason(&wrong));
+}
+
+#[test]
 fn a_unix_socket_will_do_and_its_login_stands_in_its_query() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("redis.sock");

@@ -103,3 +103,14 @@ fn a_server_that_asks_who_we_are_is_told_and_new_certificates_need_no_restart() 
     hand_over(authority.sign("onceward"));
     until_paid(&onceward, "1");
 }
+
+#[test]
+fn a_refused_database_is_named_over_tls_too() {
+    let (authority, upstream) = (Authority::new(), Upstream::start());
+    let server = Secured::start(&authority, HOST, "no");
+    let build = nowhere(&upstream).set("REDIS_CA_FILE", &authority.file());
+    let onceward = build.set("REDIS_URL", &format!("{}/99", server.url())).start();
+    let ready = Call::get("/readyz").send(onceward.admin);
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("refused the database"), "{}", ready.text());
+}

@@ -8,7 +8,7 @@ use super::confirm::{Confirm, Confirming};
 use super::connection::Connection;
 use super::letter::Letter;
 use super::place::{Address, Place};
-use super::wire::Silence;
+use super::wire::{NO_DATABASE, Silence};
 use crate::store::error::StoreError;
 use redis::{Client, ConnectionInfo, Pipeline, RedisError, Value};
 use std::fmt;
@@ -260,8 +260,12 @@ pub(super) fn useless(value: &Value) -> bool {
 /// Why there is no connection: only the system's own words, for Redis may quote a password it does
 /// not like.
 pub(super) fn unreached(error: &RedisError) -> StoreError {
+    let said = error.to_string();
     StoreError::Unreached(match error.is_io_error() {
-        true => error.to_string(),
+        true => said,
+        false if said.starts_with(NO_DATABASE) => {
+            "it refused the database that REDIS_URL names".into()
+        }
         false => error.category().to_owned(),
     })
 }

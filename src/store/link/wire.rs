@@ -8,7 +8,8 @@
 mod task;
 
 use futures_util::future::select_ok;
-use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
+use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, RedisResult};
+use redis::{ServerErrorKind, Value};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -56,6 +57,9 @@ pub(super) enum Silence {
     Broken(RedisError),
 }
 
+/// What the library says where a server refuses the database of its URL, and so do we.
+pub(super) const NO_DATABASE: &str = "Redis server refused to switch database";
+
 impl Wire {
     /// Connects to whichever address of a host answers first.
     pub(super) async fn tcp(host: &str, port: u16) -> RedisResult<Wire> {
@@ -93,18 +97,19 @@ impl Wire {
         let (mut login, mut refusals) = (Pipeline::new(), Vec::new());
         if let Some(password) = info.password() {
             login.cmd("AUTH").arg(info.username()).arg(password);
-            refusals.push("Password authentication failed");
+            let kind = ErrorKind::AuthenticationFailed;
+            refusals.push((kind, "Password authentication failed"));
         }
         if info.db() != 0 {
             login.cmd("SELECT").arg(info.db());
-            refusals.push("Redis server refused to switch database");
+            refusals.push((ErrorKind::Server(ServerErrorKind::ResponseError), NO_DATABASE));
         }
         let answers = self.ask(&login, until).await.map_err(|silence| match silence {
             Silence::Late => io::Error::from(io::ErrorKind::TimedOut).into(),
             Silence::Broken(error) => error,
         })?;
         match answers.iter().zip(refusals).find(|(answer, _)| **answer != Value::Okay) {
-            Some((_, refusal)) => Err((ErrorKind::AuthenticationFailed, refusal).into()),
+            Some((_, refusal)) => Err(refusal.into()),
             None => Ok(()),
         }
     }
