@@ -279,7 +279,10 @@ fn a_bad_template_is_told_before_anything_starts() {
             "query: json: only {key}",
         ),
         (r#"{"method": "POST", "path": "/q", "json": {"id": "1"}}"#, "query: names no order"),
-        (r#"{"method": "POST", "path": "/q?id={key}", "body": "{key}"}"#, "unknown field `body`"),
+        (
+            r#"{"method": "POST", "path": "/q?id={key}", "body": "{key}"}"#,
+            "query.body: no such field; there are method, path, json",
+        ),
         (r#"{"method": "GET", "path": "/q?id={key}", "outcome": [{"means": "absent"}]}"#, "needs"),
         (
             r#"{"method": "GET", "path": "/q?id={key}", "outcome": [{"status": [200], "means": "paid"}]}"#,

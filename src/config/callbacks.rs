@@ -1,43 +1,17 @@
 //! The fields of a route of kind `callback`.
 
+use super::fields::{Bad, Fields};
 use super::read::Problem;
 use super::routes::place;
 use super::rules::{RuleShape, one_of, texts};
 use crate::model::order::State;
 use crate::model::source::Source;
 use crate::route::{Ack, Callback, Fingerprint, Routes, Tells, TokenUse, Tuning};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What only a callback route has.
-#[derive(Deserialize, Default)]
-pub(super) struct CallbackShape {
-    #[serde(default)]
-    event: Vec<String>,
-    #[serde(default)]
-    unchanged: Vec<String>,
-    #[serde(default)]
-    ack: AckShape,
-    #[serde(default)]
-    settles: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct AckShape {
-    #[serde(default)]
-    status: Vec<u16>,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    at: Option<String>,
-    #[serde(default, rename = "in")]
-    values: Option<Vec<Value>>,
-}
-
-/// Its fields' names.
-const OWN: [&str; 4] = ["event", "unchanged", "ack", "settles"];
+pub(super) const OWN: [&str; 4] = ["event", "unchanged", "ack", "settles"];
 
 /// Fields that say how an order is attempted, paid for or asked about: a callback is none.
 const OF_ORDERS: [&str; 24] = [
@@ -69,10 +43,7 @@ const OF_ORDERS: [&str; 24] = [
 
 /// Takes what only a callback route has off a route's fields, and says which fields do not belong
 /// to its kind. `None` for a route of another kind.
-pub(super) fn take(
-    route: &mut Map<String, Value>,
-    bad: &mut impl FnMut(&str, String),
-) -> Option<CallbackShape> {
+pub(super) fn take(route: &mut Map<String, Value>, bad: Bad<'_>) -> Option<Fields> {
     let is_callback = route.get("kind").and_then(Value::as_str) == Some("callback");
     let mut own = Map::new();
     for field in OWN {
@@ -91,56 +62,57 @@ pub(super) fn take(
             bad(field, "a route of kind \"callback\" has no such field".into());
         }
     }
-    match serde_json::from_value(Value::Object(own)) {
-        Ok(shape) => Some(shape),
-        Err(error) => {
-            bad("kind", format!("callback: {error}"));
-            Some(CallbackShape::default())
-        }
-    }
+    Some(Fields::of(own))
 }
 
 /// Reads them.
-pub(super) fn read(
-    shape: CallbackShape,
-    outcome: Vec<RuleShape>,
-    bad: &mut impl FnMut(&str, String),
-) -> Callback {
-    let event = sources("event", &shape.event, bad);
-    let unchanged = sources("unchanged", &shape.unchanged, bad);
-    let ack = ack(shape.ack, bad);
+pub(super) fn read(mut own: Fields, outcome: Vec<Value>, bad: Bad<'_>) -> Callback {
+    let event = sources("event", &mut own, bad);
+    let unchanged = sources("unchanged", &mut own, bad);
+    let ack = own.take::<Value>("ack", bad).and_then(|value| ack(value, bad)).unwrap_or_default();
+    let settles = own.take::<String>("settles", bad).map(Into::into);
     let outcome = outcome
         .into_iter()
         .enumerate()
         .filter_map(|(index, rule)| tells(&format!("outcome[{index}]"), rule, bad))
         .collect();
-    Callback { event, unchanged, ack, settles: shape.settles.map(Into::into), outcome }
+    Callback { event, unchanged, ack, settles, outcome }
 }
 
-fn sources(field: &str, texts: &[String], bad: &mut impl FnMut(&str, String)) -> Vec<Source> {
-    let read =
-        |text: &String| Source::parse(text).map_err(|error| bad(field, error.to_string())).ok();
-    texts.iter().filter_map(read).collect()
+fn sources(field: &str, own: &mut Fields, bad: Bad<'_>) -> Vec<Source> {
+    let texts = own.take::<Vec<String>>(field, bad).unwrap_or_default();
+    let mut read =
+        |text: String| Source::parse(&text).map_err(|error| bad(field, error.to_string())).ok();
+    texts.into_iter().filter_map(&mut read).collect()
 }
 
-fn ack(shape: AckShape, bad: &mut impl FnMut(&str, String)) -> Ack {
-    if let Some(status) = shape.status.iter().find(|status| !(200..=299).contains(*status)) {
+fn ack(value: Value, bad: Bad<'_>) -> Option<Ack> {
+    let mut fields = Fields::read(value, "ack", bad)?;
+    let mut inner = |field: &str, what: String| bad(&format!("ack.{field}"), what);
+    let status = fields.take::<Vec<u16>>("status", &mut inner).unwrap_or_default();
+    let body = fields.take::<String>("body", &mut inner);
+    let at = fields.take::<String>("at", &mut inner);
+    let texts = fields.take::<Vec<Value>>("in", &mut inner);
+    fields.end([], &mut inner);
+    if let Some(status) = status.iter().find(|status| !(200..=299).contains(*status)) {
         bad("ack", format!("status: {status} acknowledges nothing, expected 2xx"));
     }
-    let at = one_of("ack", shape.at, shape.values, bad);
-    let body = shape.body.map(|body| body.trim_ascii().to_owned());
-    Ack { status: shape.status, body, at }
+    let at = one_of("ack", at, texts, bad);
+    let body = body.map(|body| body.trim_ascii().to_owned());
+    Some(Ack { status, body, at })
 }
 
-fn tells(here: &str, rule: RuleShape, bad: &mut impl FnMut(&str, String)) -> Option<Tells> {
+fn tells(here: &str, rule: Value, bad: Bad<'_>) -> Option<Tells> {
+    let rule = RuleShape::read(rule, here, bad)?;
     if !rule.status.is_empty() {
         bad(here, "a callback is a request, it has no \"status\"".into());
     }
-    let means = match rule.means.as_str() {
-        "succeeded" => Some(Some(State::Succeeded)),
-        "failed" => Some(Some(State::Failed)),
-        "unknown" => Some(None),
-        _ => {
+    let means = match rule.means.as_deref() {
+        Some("succeeded") => Some(Some(State::Succeeded)),
+        Some("failed") => Some(Some(State::Failed)),
+        Some("unknown") => Some(None),
+        None => None,
+        Some(_) => {
             let what = "means: a callback tells succeeded, failed, or unknown (settles nothing)";
             bad(here, what.into());
             None

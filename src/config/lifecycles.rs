@@ -1,33 +1,15 @@
 //! The `lifecycles` of ROUTES, and the part a route has in one.
 
+use super::fields::{Bad, Fields};
 use super::read::Problem;
 use super::routes::{is_name, place};
 use super::units::positive;
 use crate::model::lifecycle::Move;
 use crate::route::Route;
-use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LifecycleShape {
-    start: String,
-    moves: Vec<(String, String)>,
-    #[serde(default)]
-    ttl: Option<String>,
-}
-
-/// A route's `lifecycle`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PartShape {
-    name: String,
-    from: Vec<String>,
-    to: String,
-}
 
 struct Lifecycle {
     start: String,
@@ -63,13 +45,16 @@ impl Lifecycles {
         Lifecycles(read.collect())
     }
 
-    /// The part a route has in one of them; how long anything is kept is settled with the rest.
-    pub(super) fn part(
-        &self,
-        shape: PartShape,
-        bad: &mut impl FnMut(&str, String),
-    ) -> Option<Arc<Move>> {
-        let PartShape { name, from, to } = shape;
+    /// The part a route has in one of them, its `lifecycle`; how long anything is kept is settled
+    /// with the rest.
+    pub(super) fn part(&self, value: Value, bad: Bad<'_>) -> Option<Arc<Move>> {
+        let mut fields = Fields::read(value, "lifecycle", bad)?;
+        let mut inner = |field: &str, what: String| bad(&format!("lifecycle.{field}"), what);
+        let name = fields.need::<String>("name", &mut inner);
+        let from = fields.need::<Vec<String>>("from", &mut inner);
+        let to = fields.need::<String>("to", &mut inner);
+        fields.end([], &mut inner);
+        let (name, from, to) = (name?, from?, to?);
         if from.is_empty() {
             bad("lifecycle.from", "names no state: nothing could ever be done".into());
         }
@@ -153,23 +138,23 @@ fn declared_at(name: &str, field: &str) -> String {
     format!("ONCEWARD_ROUTES.lifecycles.{name}{field}")
 }
 
-fn declared(name: &str, value: Value, bad: &mut impl FnMut(&str, String)) -> Option<Lifecycle> {
+fn declared(name: &str, value: Value, bad: Bad<'_>) -> Option<Lifecycle> {
     let expected = "expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'";
     if !is_name(name) {
         bad("", format!("a lifecycle's name: {expected}"));
     }
-    if !value.is_object() {
+    let Value::Object(object) = value else {
         bad("", "expected an object with \"start\" and \"moves\"".into());
         return None;
-    }
-    let shape: LifecycleShape = match serde_json::from_value(value) {
-        Ok(shape) => shape,
-        Err(error) => {
-            bad("", error.to_string());
-            return None;
-        }
     };
-    let LifecycleShape { start, moves, ttl } = shape;
+    let mut fields = Fields::of(object);
+    let mut inner = |field: &str, what: String| bad(&format!(".{field}"), what);
+    let start = fields.need::<String>("start", &mut inner);
+    let moves = fields.need::<Vec<(String, String)>>("moves", &mut inner);
+    let ttl = fields.take::<String>("ttl", &mut inner);
+    fields.end([], &mut inner);
+    let ttl = ttl.and_then(|ttl| positive(&ttl).map_err(|what| bad(".ttl", what)).ok());
+    let (start, moves) = (start?, moves?);
     let states: BTreeSet<&String> = moves.iter().flat_map(|(from, to)| [from, to]).collect();
     for state in &states {
         if !is_name(state) {
@@ -188,7 +173,6 @@ fn declared(name: &str, value: Value, bad: &mut impl FnMut(&str, String)) -> Opt
     if let Some((from, to)) = twice(&moves) {
         bad(".moves", format!("{from:?} to {to:?} stands there twice"));
     }
-    let ttl = ttl.and_then(|ttl| positive(&ttl).map_err(|what| bad(".ttl", what)).ok());
     Some(Lifecycle { start, moves, ttl })
 }
 

@@ -4,12 +4,17 @@
 //! handed its part by value.
 
 mod callbacks;
+mod calls;
+mod fields;
 mod lifecycles;
+mod paths;
 mod presets;
 pub mod read;
 mod redis;
+mod replay;
 pub mod routes;
 mod rules;
+mod strict;
 mod traces;
 mod tuning;
 mod units;
@@ -184,9 +189,7 @@ fn assemble(
     let redis_wait_timeout = values.read("REDIS_WAIT_TIMEOUT", problems, positive);
     let history_window = values.read("HISTORY_WINDOW", problems, duration);
     let namespace = values.read("NAMESPACE", problems, namespace);
-    let replay_header = values.read("REPLAY_HEADER", problems, |text| {
-        HeaderName::try_from(text).map_err(|_| "expected a header's name".to_owned())
-    });
+    let replay_header = values.read("REPLAY_HEADER", problems, replay::header);
     let max_in_flight = values.read("MAX_IN_FLIGHT", problems, |text| match number(text)? {
         0 => Err("must be more than zero".into()),
         limit => Ok(limit),
@@ -256,6 +259,7 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> (Routes, Opt
     let default = routes::default(values, problems);
     let text = values.text(vars::var("ROUTES"));
     if text.is_empty() {
+        paths::check_default(&default, values, problems);
         return (default, None);
     }
     if text.starts_with(['[', '{']) {
@@ -339,6 +343,9 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| "expected a whole number".into())
 }
 
+/// What is said of a port nobody can listen on.
+const BAD_PORT: &str = "expected http://host:port with a port from 1 to 65535";
+
 fn upstream(text: &str) -> Result<String, String> {
     let expected = "expected http://host:port";
     let uri: hyper::Uri = text.parse().map_err(|_| expected.to_owned())?;
@@ -347,10 +354,13 @@ fn upstream(text: &str) -> Result<String, String> {
     if uri.scheme_str() != Some("http") || !plain {
         return Err(format!("{expected}, without a path"));
     }
-    Ok(match authority.port_u16() {
-        Some(_) => authority.to_string(),
-        None => format!("{authority}:80"),
-    })
+    // A port that is there and is none is not the same as none.
+    match (authority.port_u16(), authority.as_str().rsplit_once(':')) {
+        (None, Some((_, port))) if !port.ends_with(']') => Err(BAD_PORT.into()),
+        (Some(0), _) => Err(BAD_PORT.into()),
+        (Some(_), _) => Ok(authority.to_string()),
+        (None, _) => Ok(format!("{authority}:80")),
+    }
 }
 
 fn namespace(text: &str) -> Result<String, String> {

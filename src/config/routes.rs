@@ -1,63 +1,33 @@
 //! `ONCEWARD_ROUTES`: routes as JSON, each over the process's variables.
 
-use super::lifecycles::{Lifecycles, PartShape};
+use super::calls::call;
+use super::fields::{Bad, Fields};
+use super::lifecycles::Lifecycles;
+use super::paths::{check_names, pattern, unnamed};
 use super::read::{Problem, Values};
-use super::rules::{RuleShape, rules};
+use super::rules::rules;
 use super::units::{duration, positive};
-use super::{callbacks, presets, tuning, vars};
+use super::{callbacks, presets, strict, tuning, vars};
 use crate::model::path::Pattern;
-use crate::route::{Call, Mode, OnUnknown, Pace, Route, Routes};
-use serde::Deserialize;
+use crate::route::{Mode, OnUnknown, Pace, Route, Routes};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The fields of a route that are not variables.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Shape {
-    name: String,
-    path: String,
-    #[serde(default)]
-    kind: Option<String>,
-    #[serde(default)]
-    mode: Option<String>,
-    #[serde(default)]
-    outcome: Vec<RuleShape>,
-    #[serde(default)]
-    query: Option<CallShape>,
-    #[serde(default)]
-    cancel: Option<CallShape>,
-    #[serde(default)]
-    client_cancel: Option<bool>,
-    #[serde(default)]
-    first_query: Option<String>,
-    #[serde(default)]
-    query_backoff: Option<bool>,
-    #[serde(default)]
-    cancel_delay: Option<String>,
-    #[serde(default)]
-    lifecycle: Option<PartShape>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CallShape {
-    method: String,
-    path: String,
-    #[serde(default)]
-    json: Option<Value>,
-    #[serde(default)]
-    outcome: Vec<RuleShape>,
-}
 
 /// Reads routes; every problem names its route and field.
 pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
     let at = |what: String| Problem { at: "ONCEWARD_ROUTES".into(), what };
     let mut lifecycles = Lifecycles::default();
-    let list = match serde_json::from_str(text) {
-        Ok(Value::Array(list)) => list,
-        Ok(Value::Object(mut object)) => {
+    let (value, twice) = match strict::read(text) {
+        Ok(read) => read,
+        Err(error) => {
+            problems.push(at(format!("not JSON: {error}")));
+            return Routes::default();
+        }
+    };
+    let list = match value {
+        Value::Array(list) => list,
+        Value::Object(mut object) => {
             let list = object.remove("routes");
             lifecycles = Lifecycles::read(object.remove("lifecycles"), problems);
             problems.extend(object.keys().map(|field| at(format!("no such field: {field}"))));
@@ -69,15 +39,15 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
                 }
             }
         }
-        Ok(_) => {
+        _ => {
             problems.push(at("expected an array of routes, or an object with \"routes\"".into()));
             return Routes::default();
         }
-        Err(error) => {
-            problems.push(at(format!("not JSON: {error}")));
-            return Routes::default();
-        }
     };
+    problems.extend(twice.iter().map(|member| Problem {
+        at: named(member, &list),
+        what: "stands there twice; keep one of the two".into(),
+    }));
     if list.is_empty() {
         problems.push(at("no route: nothing would be protected".into()));
     }
@@ -130,6 +100,21 @@ pub(super) fn place(index: usize, name: &str) -> String {
     format!("ONCEWARD_ROUTES[{index}] ({name})")
 }
 
+/// A place in ROUTES (`.routes[0].key`) as problems tell it.
+fn named(member: &str, list: &[Value]) -> String {
+    let member = member.strip_prefix(".routes").unwrap_or(member);
+    let route = member.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    match route.and_then(|(index, field)| Some((index.parse().ok()?, field))) {
+        Some((index, field)) => format!("{}{field}", place(index, name(list.get(index)))),
+        None => format!("ONCEWARD_ROUTES{member}"),
+    }
+}
+
+/// What a route is called, as far as one can tell.
+fn name(route: Option<&Value>) -> &str {
+    route.and_then(|route| route.get("name")).and_then(Value::as_str).unwrap_or("no name")
+}
+
 fn read_one(
     index: usize,
     value: Value,
@@ -138,13 +123,12 @@ fn read_one(
     problems: &mut Vec<Problem>,
 ) -> Option<Route> {
     let before = problems.len();
+    let place = place(index, name(Some(&value)));
     let Value::Object(mut object) = value else {
         let at = format!("ONCEWARD_ROUTES[{index}]");
         problems.push(Problem { at, what: "expected an object".into() });
         return None;
     };
-    let name = object.get("name").and_then(Value::as_str).unwrap_or("no name").to_owned();
-    let place = place(index, &name);
     let mut bad = |field: &str, what: String| {
         problems.push(Problem { at: format!("{place}.{field}"), what });
     };
@@ -152,42 +136,37 @@ fn read_one(
         bad("preset", what);
     }
     let callback = callbacks::take(&mut object, &mut bad);
-    let mut own = BTreeMap::new();
-    let mut shape = Map::new();
-    for (field, value) in object {
-        if let Some(var) = vars::of_field(&field).filter(|_| is_lower(&field)) {
-            match plain(&value) {
-                Some(text) => {
-                    own.insert(var.name, text);
-                }
-                None => problems.push(Problem {
-                    at: format!("{place}.{field}"),
-                    what: "expected a text, a number, true, false or an array of texts".into(),
-                }),
-            }
-        } else {
-            shape.insert(field, value);
-        }
-    }
-    let prefix = format!("{place}.");
-    let mut tuning = tuning::read(&Values::of_route(values, prefix.clone(), own), problems);
-    let shape: Shape = match serde_json::from_value(Value::Object(shape)) {
-        Ok(shape) => shape,
-        Err(error) => {
-            problems.push(Problem { at: place, what: error.to_string() });
-            return None;
-        }
-    };
+    let own = of_variables(&mut object, &mut bad);
+    let own_key = own.contains_key("KEY");
+    let over = Values::of_route(values, format!("{place}."), own);
+    let mut tuning = tuning::read(&over, problems);
     let mut bad = |field: &str, what: String| {
-        problems.push(Problem { at: format!("{prefix}{field}"), what });
+        problems.push(Problem { at: format!("{place}.{field}"), what });
     };
-    if !is_name(&shape.name) {
+    let mut fields = Fields::of(object);
+    let name = fields.need::<String>("name", &mut bad);
+    let path = fields.need::<String>("path", &mut bad);
+    let kind = fields.take::<String>("kind", &mut bad);
+    let mode = fields.take::<String>("mode", &mut bad);
+    let outcome = fields.take::<Vec<Value>>("outcome", &mut bad).unwrap_or_default();
+    let query = fields.take::<Value>("query", &mut bad);
+    let cancel = fields.take::<Value>("cancel", &mut bad);
+    let client_cancel = fields.take::<bool>("client_cancel", &mut bad).unwrap_or(true);
+    let first_query = fields.take::<String>("first_query", &mut bad);
+    let query_backoff = fields.take::<bool>("query_backoff", &mut bad).unwrap_or(true);
+    let cancel_delay = fields.take::<String>("cancel_delay", &mut bad);
+    let lifecycle = fields.take::<Value>("lifecycle", &mut bad);
+    let variables = vars::VARS.iter().filter(|var| var.of_route);
+    let variables = variables.map(|var| var.name.to_ascii_lowercase());
+    let others = ["preset"].into_iter().chain(callbacks::OWN).map(str::to_owned);
+    fields.end(variables.chain(others), &mut bad);
+    if name.as_deref().is_some_and(|name| !is_name(name)) {
         bad("name", "expected 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'".into());
     }
-    if !matches!(shape.kind.as_deref(), None | Some("order" | "callback")) {
+    if !matches!(kind.as_deref(), None | Some("order" | "callback")) {
         bad("kind", "expected order or callback".into());
     }
-    let mode = match shape.mode.as_deref() {
+    let mode = match mode.as_deref() {
         None | Some("sync") => Mode::Sync,
         Some("async") => Mode::Async,
         Some("either") => Mode::Either,
@@ -201,17 +180,29 @@ fn read_one(
                     order stands and runs nothing";
         bad("mode", what.into());
     }
-    let path = Pattern::parse(&shape.path).map_err(|error| bad("path", error.to_string())).ok();
+    let path = path.and_then(|path| pattern(&path, values.text(vars::var("PREFIX")), &mut bad));
     let (outcome, callback) = match callback {
-        None => (rules("outcome", shape.outcome, &mut bad), None),
-        Some(own) => (Vec::new(), Some(callbacks::read(own, shape.outcome, &mut bad))),
+        None => (rules("outcome", outcome, &mut bad), None),
+        Some(own) => (Vec::new(), Some(callbacks::read(own, outcome, &mut bad))),
     };
+    if let (Some(path), Some(tuning)) = (&path, &tuning) {
+        check_names(path, own_key, &tuning.key, &mut bad);
+        let own = callback.iter();
+        for (field, sources) in
+            own.flat_map(|own| [("event", &own.event), ("unchanged", &own.unchanged)])
+        {
+            sources
+                .iter()
+                .filter_map(|source| unnamed(path, source))
+                .for_each(|what| bad(field, what));
+        }
+    }
     if let (Some(tuning), Some(_)) = (&mut tuning, &callback) {
         callbacks::settle_tuning(tuning);
     }
-    let query = shape.query.and_then(|query| call("query", query, &mut bad));
-    let cancel = shape.cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
-    let step = shape.lifecycle.and_then(|part| lifecycles.part(part, &mut bad));
+    let query = query.and_then(|query| call("query", query, &mut bad));
+    let cancel = cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
+    let step = lifecycle.and_then(|part| lifecycles.part(part, &mut bad));
     if let (Some(tuning), Some(_)) = (&mut tuning, &step) {
         // Without its number an order would pass by its lifecycle.
         tuning.key_required = true;
@@ -220,15 +211,14 @@ fn read_one(
         text.and_then(|text| read(&text).map_err(|what| bad(field, what)).ok())
     };
     let pace = Pace {
-        first_query: time("first_query", shape.first_query, positive),
-        steady: shape.query_backoff == Some(false),
-        cancel_delay: time("cancel_delay", shape.cancel_delay, duration).unwrap_or_default(),
+        first_query: time("first_query", first_query, positive),
+        steady: !query_backoff,
+        cancel_delay: time("cancel_delay", cancel_delay, duration).unwrap_or_default(),
     };
     if problems.len() > before {
         return None;
     }
-    let (name, path, tuning) = (shape.name.into(), path?, tuning?);
-    let client_cancel = shape.client_cancel.unwrap_or(true);
+    let (name, path, tuning) = (name?.into(), path?, tuning?);
     Some(Route {
         name,
         path,
@@ -242,6 +232,24 @@ fn read_one(
         callback,
         step,
     })
+}
+
+/// Takes those fields off a route that are variables.
+fn of_variables(route: &mut Map<String, Value>, bad: Bad<'_>) -> BTreeMap<&'static str, String> {
+    let mut own = BTreeMap::new();
+    for (field, value) in std::mem::take(route) {
+        match vars::of_field(&field).filter(|_| is_lower(&field)) {
+            None => drop(route.insert(field, value)),
+            Some(var) => match plain(&value) {
+                Some(text) => drop(own.insert(var.name, text)),
+                None => {
+                    let what = "expected a text, a number, true, false or an array of texts";
+                    bad(&field, what.into());
+                }
+            },
+        }
+    }
+    own
 }
 
 fn is_lower(field: &str) -> bool {
@@ -265,43 +273,4 @@ fn plain(value: &Value) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn call(field: &str, shape: CallShape, bad: &mut impl FnMut(&str, String)) -> Option<Call> {
-    let method = tuning::method(&shape.method).map_err(|what| bad(field, what)).ok();
-    let target: Result<hyper::Uri, _> = shape.path.replace("{key}", "k").parse();
-    if !shape.path.starts_with('/') || target.is_err() {
-        bad(field, "path: expected a path such as /order/get_result?orderId={key}".into());
-    }
-    if shape.path.replace("{key}", "").contains(['{', '}']) {
-        bad(field, "path: only {key} is filled in".into());
-    }
-    let mut texts = Vec::new();
-    shape.json.iter().for_each(|json| strings(json, &mut texts));
-    if texts.iter().any(|text| names_another(text)) {
-        bad(field, "json: only {key} is filled in".into());
-    }
-    if !shape.path.contains("{key}") && !texts.iter().any(|text| text.contains("{key}")) {
-        bad(field, "names no order: put {key} into path or json".into());
-    }
-    let outcome = rules(&format!("{field}.outcome"), shape.outcome, bad);
-    Some(Call { method: method?, path: shape.path, json: shape.json, outcome })
-}
-
-/// Every string in a JSON value.
-fn strings<'j>(json: &'j Value, found: &mut Vec<&'j str>) {
-    match json {
-        Value::String(text) => found.push(text),
-        Value::Array(list) => list.iter().for_each(|value| strings(value, found)),
-        Value::Object(map) => map.values().for_each(|value| strings(value, found)),
-        _ => {}
-    }
-}
-
-/// Whether a name other than `{key}` stands in braces. JSON within a string has braces too, but no
-/// bare name between them.
-fn names_another(text: &str) -> bool {
-    text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).any(|(name, _)| {
-        !matches!(name, "key" | "") && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    })
 }

@@ -1,36 +1,48 @@
 //! Rules about answers: `status`, `at` with `in`, `means`.
 
+use super::fields::{Bad, Fields};
 use crate::model::outcome::{Meaning, Rule};
 use crate::model::source::Source;
-use serde::Deserialize;
 use serde_json::{Number, Value};
 
 /// Most digits of a decimal of which binary floating point, as it is read here, loses none.
 const EXACT_DIGITS: usize = 15;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A rule as it is written.
 pub(super) struct RuleShape {
-    #[serde(default)]
     pub(super) status: Vec<u16>,
-    #[serde(default)]
     pub(super) at: Option<String>,
-    #[serde(default, rename = "in")]
     pub(super) values: Option<Vec<Value>>,
-    pub(super) means: String,
+    /// That it is missing was told.
+    pub(super) means: Option<String>,
+}
+
+impl RuleShape {
+    /// Takes one apart.
+    pub(super) fn read(value: Value, here: &str, bad: Bad<'_>) -> Option<RuleShape> {
+        let mut fields = Fields::read(value, here, bad)?;
+        let mut bad = |field: &str, what: String| bad(&format!("{here}.{field}"), what);
+        let shape = RuleShape {
+            status: fields.take("status", &mut bad).unwrap_or_default(),
+            at: fields.take("at", &mut bad),
+            values: fields.take("in", &mut bad),
+            means: fields.need("means", &mut bad),
+        };
+        fields.end([], &mut bad);
+        Some(shape)
+    }
 }
 
 /// Reads the rules of a field.
-pub(super) fn rules(
-    field: &str,
-    shapes: Vec<RuleShape>,
-    bad: &mut impl FnMut(&str, String),
-) -> Vec<Rule> {
+pub(super) fn rules(field: &str, shapes: Vec<Value>, bad: Bad<'_>) -> Vec<Rule> {
     let mut rules = Vec::with_capacity(shapes.len());
     for (index, shape) in shapes.into_iter().enumerate() {
         let here = format!("{field}[{index}]");
-        let means = Meaning::from_word(&shape.means);
-        if means.is_none() {
+        let Some(shape) = RuleShape::read(shape, &here, bad) else {
+            continue;
+        };
+        let means = shape.means.as_deref().and_then(Meaning::from_word);
+        if shape.means.is_some() && means.is_none() {
             bad(
                 &here,
                 "means: expected succeeded, failed, unknown, declined, absent or cancelled".into(),
@@ -55,7 +67,7 @@ pub(super) fn one_of(
     here: &str,
     at: Option<String>,
     values: Option<Vec<Value>>,
-    bad: &mut impl FnMut(&str, String),
+    bad: Bad<'_>,
 ) -> Option<(Source, Vec<String>)> {
     if at.is_some() != values.is_some() {
         bad(here, "\"at\" and \"in\" go together".into());
@@ -66,11 +78,7 @@ pub(super) fn one_of(
 }
 
 /// The texts of `in`, as they are compared with what stands in a body.
-pub(super) fn texts(
-    here: &str,
-    values: &[Value],
-    bad: &mut impl FnMut(&str, String),
-) -> Vec<String> {
+pub(super) fn texts(here: &str, values: &[Value], bad: Bad<'_>) -> Vec<String> {
     if values.is_empty() {
         bad(here, "in: empty, nothing would ever match".into());
     }

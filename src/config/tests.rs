@@ -32,6 +32,9 @@ fn without_variables_the_defaults_are_in_force() {
     let config = load(&[]).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.upstream, "127.0.0.1:8081");
+    for (url, authority) in [("http://x", "x:80"), ("http://[::1]/", "[::1]:80")] {
+        assert_eq!(load(&[("UPSTREAM", url)]).unwrap().upstream, authority);
+    }
     let route = &config.routes.0[0];
     assert_eq!(&*route.name, "default");
     assert_eq!(route.tuning.lock_ttl, Duration::from_secs(30));
@@ -73,6 +76,18 @@ fn bad_values_are_refused_with_what_was_expected() {
     check_bad("REDIS_MODE", "ring", "expected one of standalone, sentinel, cluster");
     check_bad("KEY", "cookie:x", "is no source");
     check_bad("METHODS", "post", "capitals");
+    check_bad("METHODS", "", "names no method");
+    check_bad("KEY", "json:/a/~2", "~ as ~0");
+    check_bad("KEY", "xml:a/b", "the name of one element");
+    check_bad("KEY", "header:Idempotency-Key,path:id", "the path /* has no {id}");
+    check_bad("UPSTREAM", "http://x:0", "a port from 1 to 65535");
+    check_bad("UPSTREAM", "http://x:65536", "a port from 1 to 65535");
+    check_bad("UPSTREAM", "http://[::1]:99999", "a port from 1 to 65535");
+    check_bad("UPSTREAM", "http://x:", "a port from 1 to 65535");
+    check_bad("REDIS_URL", "redis://h/-1", "a number from 0");
+    check_bad("REDIS_URL", "unix:///run/redis.sock?db=-1", "a number from 0");
+    check_bad("REPLAY_HEADER", "Content-Length", "belongs to the connection");
+    check_bad("REPLAY_HEADER", "onceward-state", "means something else already");
     check_bad("FINGERPRINT_IGNORE", "sign,json:/n", "write /nonce");
     check_bad("FINGERPRINT_IGNORE", "/a/~2", "~ as ~0");
     check_bad("LOCK_TTL", "1ms", "at least 100ms");
@@ -170,11 +185,12 @@ fn a_routes_problems_name_the_route_and_the_field() {
     let problems = problems(&[("ROUTES", routes)]).join("\n");
     for says in [
         "ROUTES[0] (pay).lock_ttl: expected a duration",
-        "ROUTES[0] (pay): unknown field `colour`",
+        "ROUTES[0] (pay).path: a path pattern begins with /",
+        "ROUTES[0] (pay).colour: no such field; there are name, path, ",
         "ROUTES[1] (a b).name: expected 1 to 64",
         "ROUTES[1] (a b).outcome[0]: means: expected succeeded",
         "ROUTES[1] (a b).outcome[0]: needs \"status\"",
-        "ROUTES[2] (c): unknown field `LOCK_TTL`",
+        "ROUTES[2] (c).LOCK_TTL: no such field; did you mean lock_ttl",
         "ROUTES[3] (d).mode: expected one of sync, async, either",
         "ROUTES[4] (e).preset: expected one of wechat-v3-notify",
         "ROUTES[5]: expected an object",
@@ -233,6 +249,97 @@ fn a_rule_that_could_never_match_is_told_wherever_it_stands() {
     for (problem, says) in problems.iter().zip(expect) {
         assert!(problem.contains(says), "{says}\n---\n{problems:#?}");
     }
+}
+
+#[test]
+fn no_problem_of_a_route_hides_another() {
+    let routes = r#"[{"path": 7, "lock_tll": "1s", "timeout": "1s", "lock_ttl": "soon",
+        "key": ["cookie:x", "json:/a/~2", "xml:a/b"], "methods": [], "mode": "later", "mode": "x",
+        "client_cancel": "no", "outcome": [{"status": "200", "mean": "x"}, 7],
+        "query": {"methd": "GET", "path": "/q", "json": {"a": "{b}"}, "outcome": {}},
+        "cancel": [], "lifecycle": "order"}]"#;
+    let told = problems(&[("ROUTES", routes)]);
+    for says in [
+        "name: is missing",
+        "path: invalid type: integer `7`, expected a string",
+        "lock_tll: no such field; did you mean lock_ttl",
+        "timeout: no such field; did you mean upstream_timeout?",
+        "lock_ttl: expected a duration",
+        "key: \"cookie:x\" is no source: header:, json:/",
+        "\"json:/a/~2\" is no source: a JSON pointer has ~ as ~0",
+        "\"xml:a/b\" is no source: xml: takes the name of one element",
+        "methods: names no method: nothing would be protected",
+        "mode: stands there twice",
+        "mode: expected one of sync, async, either",
+        "client_cancel: invalid type: string",
+        "outcome[0].status: invalid type: string",
+        "outcome[0].means: is missing",
+        "outcome[0].mean: no such field; did you mean means?",
+        "outcome[1]: expected an object",
+        "query.method: is missing",
+        "query.methd: no such field; did you mean method?",
+        "query.outcome: invalid type: map",
+        "query: json: only {key} is filled in",
+        "query: names no order",
+        "cancel: expected an object",
+        "lifecycle: expected an object",
+    ] {
+        let found = told.iter().any(|problem| {
+            problem.starts_with("ONCEWARD_ROUTES[0] (no name).") && problem.contains(says)
+        });
+        assert!(found, "{says}\n---\n{}", told.join("\n"));
+    }
+}
+
+#[test]
+fn a_member_that_stands_twice_is_told_by_its_place() {
+    let told = |routes: &str| problems(&[("ROUTES", routes)]);
+    assert_eq!(
+        told(r#"[{"name": "pay", "path": "/a", "key": ["json:/o"], "key": ["json:/p"]}]"#),
+        ["ONCEWARD_ROUTES[0] (pay).key: stands there twice; keep one of the two"]
+    );
+    assert_eq!(
+        told(r#"{"lifecycles": {}, "routes": [{"name": "a", "path": "/a"}], "lifecycles": {}}"#),
+        ["ONCEWARD_ROUTES.lifecycles: stands there twice; keep one of the two"]
+    );
+}
+
+#[test]
+fn a_route_that_could_never_protect_anything_is_refused() {
+    let told = |route: &str, variables: &[(&str, &str)]| {
+        let routes = format!(r#"[{{"name": "a", {route}}}, {{"name": "b", "path": "/o/{{id}}"}}]"#);
+        let mut all = vec![("ROUTES", routes.as_str())];
+        all.extend(variables);
+        problems(&all)
+    };
+    for (route, says) in [
+        (r#""path": "/a?b=1""#, "path: a path pattern ends before ? and #"),
+        (r#""path": "/a#b""#, "path: a path pattern ends before ? and #"),
+        (r#""path": "/_onceward/foo""#, "path: below /_onceward (ONCEWARD_PREFIX)"),
+        (r#""path": "/_onceward/*""#, "path: below /_onceward (ONCEWARD_PREFIX)"),
+        (r#""path": "/%5Fonceward/x""#, "path: below /_onceward"),
+        (
+            r#""path": "/a/{no}", "key": ["path:nope"]"#,
+            "key: path:nope: the path /a/{no} has no {nope}",
+        ),
+        (r#""path": "/a", "key": ["json:/o", "path:no"]"#, "key: path:no: the path /a has no {no}"),
+        (
+            r#""path": "/a", "kind": "callback", "event": ["path:no"]"#,
+            "event: path:no: the path /a",
+        ),
+        (r#""path": "/a", "methods": []"#, "methods: names no method"),
+    ] {
+        let told = told(route, &[]);
+        assert_eq!(told.len(), 1, "{route}: {told:?}");
+        assert!(told[0].starts_with(&format!("ONCEWARD_ROUTES[0] (a).{says}")), "{told:?}");
+    }
+    // The same for all routes may suit some of them.
+    let plain = r#""path": "/a""#;
+    assert_eq!(told(plain, &[("KEY", "path:id,json:/o")]), [""; 0]);
+    let never = told(plain, &[("KEY", "path:id")]);
+    assert_eq!(never, ["ONCEWARD_ROUTES[0] (a).key: path:id: the path /a has no {id}"]);
+    assert_eq!(told(r#""path": "/_oncewards/x""#, &[]), [""; 0]);
+    assert_eq!(told(r#""path": "/_onceward/x""#, &[("PREFIX", "/own")]), [""; 0]);
 }
 
 #[test]
@@ -381,7 +488,7 @@ fn a_callback_routes_problems_are_told_by_field() {
         "ROUTES[2] (c).outcome[0]: means: a callback tells succeeded, failed, or unknown",
         "ROUTES[2] (c).outcome[1]: a callback is a request, it has no \"status\"",
         "ROUTES[2] (c).outcome[1]: needs \"at\"",
-        "ROUTES[3] (d).kind: callback: unknown field `colour`",
+        "ROUTES[3] (d).ack.colour: no such field; there are status, body, at, in",
         "ROUTES[4] (e).settles: no route is called \"nobody\"",
         "ROUTES[5] (f).settles: \"e\" is a callback route",
         "ROUTES[6] (g).settles: \"h\" has another scope",
@@ -449,12 +556,12 @@ fn a_lifecycle_that_cannot_be_is_refused() {
     check_lifecycle(
         r#"{"start": "a", "moves": [["a","b"]], "end": "b"}"#,
         &[PAY],
-        ".lifecycles.order: unknown field `end`, expected one of `start`, `moves`, `ttl`",
+        ".lifecycles.order.end: no such field; there are start, moves, ttl",
     );
     check_lifecycle(
         r#"{"moves": [["unpaid","paid"]]}"#,
         &[PAY],
-        ".lifecycles.order: missing field `start`",
+        ".lifecycles.order.start: is missing",
     );
     let moves = |start: &str, moves: &str| format!(r#"{{"start": "{start}", "moves": [{moves}]}}"#);
     check_lifecycle(
@@ -521,12 +628,12 @@ fn a_part_that_cannot_be_is_refused() {
     check_lifecycle(
         ORDER,
         &[&part(r#""name": "order", "from": ["unpaid"], "to": "paid", "why": 1"#)],
-        "[0] (r0): unknown field `why`, expected one of `name`, `from`, `to`",
+        "[0] (r0).lifecycle.why: no such field; there are name, from, to",
     );
     check_lifecycle(
         ORDER,
         &[&part(r#""name": "order", "from": ["unpaid"]"#)],
-        "[0] (r0): missing field `to`",
+        "[0] (r0).lifecycle.to: is missing",
     );
     check_lifecycle(
         ORDER,

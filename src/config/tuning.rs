@@ -40,7 +40,13 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
         if sources.is_empty() { Err("names no source".into()) } else { Ok(sources) }
     });
     let key_required = values.read("KEY_REQUIRED", problems, truth);
-    let methods = values.read("METHODS", problems, |text| list(text, method));
+    let methods = values.read("METHODS", problems, |text| {
+        let methods = list(text, method)?;
+        match methods.is_empty() {
+            true => Err("names no method: nothing would be protected".into()),
+            false => Ok(methods),
+        }
+    });
     let scope = values.read("SCOPE", problems, headers);
     let caller = values.read("CALLER", problems, headers);
     let fingerprint = values.read("FINGERPRINT", problems, |text| {

@@ -48,12 +48,20 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Stri
     })
 }
 
-/// The parts of a comma-separated list, each read by `read`; an empty text is an empty list.
+/// The parts of a comma-separated list, each read by `read`; an empty text is an empty list. Every
+/// part that is bad is told of.
 pub(super) fn list<T>(
     text: &str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect()
+    let (mut list, mut bad) = (Vec::new(), Vec::new());
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match read(part) {
+            Ok(part) => list.push(part),
+            Err(what) => bad.push(what),
+        }
+    }
+    if bad.is_empty() { Ok(list) } else { Err(bad.join("; ")) }
 }
 
 #[cfg(test)]
@@ -88,5 +96,7 @@ mod tests {
         let words = |text| list(text, |part| Ok(part.to_owned()));
         assert_eq!(words(""), Ok(vec![]));
         assert_eq!(words("a, b,,c"), Ok(vec!["a".into(), "b".into(), "c".into()]));
+        let bad = list("a, b,,c", |part| if part == "b" { Ok(()) } else { Err(part.to_owned()) });
+        assert_eq!(bad, Err("a; c".into()));
     }
 }

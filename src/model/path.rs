@@ -87,6 +87,9 @@ pub enum BadPattern {
     /// It does not begin with `/`.
     #[error("a path pattern begins with /")]
     Start,
+    /// A query or a fragment, of which no path knows.
+    #[error("a path pattern ends before ? and #: routes are told apart by their paths alone")]
+    Query,
     /// A segment no normal path has: empty, `.`, `..`, with parameters or bad escapes.
     #[error("a path pattern holds a segment that no path can match")]
     Segment,
@@ -126,6 +129,9 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         let mut pattern = Self { text: text.to_owned(), segments: Vec::new(), rest: false };
         let inner = text.strip_prefix('/').ok_or(BadPattern::Start)?;
+        if text.contains(['?', '#']) {
+            return Err(BadPattern::Query);
+        }
         if inner.is_empty() {
             return Ok(pattern);
         }

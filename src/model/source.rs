@@ -56,10 +56,10 @@ pub enum BadValue {
     Body(String),
 }
 
-/// A text that names no source.
+/// A text that names no source, and why.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no source: header:, json:/, form:, query:, path: or xml: and a name")]
-pub struct BadSource(String);
+#[error("{0:?} is no source: {1}")]
+pub struct BadSource(String, &'static str);
 
 impl Source {
     /// Reads `json:/orderId` and the like.
@@ -67,19 +67,27 @@ impl Source {
     /// # Errors
     /// When the text is none of the six.
     pub fn parse(text: &str) -> Result<Source, BadSource> {
-        let bad = || BadSource(text.to_owned());
-        let (kind, name) = text.split_once(':').ok_or_else(bad)?;
+        let bad = |why| BadSource(text.to_owned(), why);
+        let expected = "header:, json:/, form:, query:, path: or xml: and a name";
+        let (kind, name) = text.split_once(':').ok_or_else(|| bad(expected))?;
         if name.is_empty() {
-            return Err(bad());
+            return Err(bad(expected));
         }
         Ok(match kind {
-            "header" => Source::Header(HeaderName::try_from(name).map_err(|_| bad())?),
-            "json" if name.starts_with('/') => Source::Json(name.to_owned()),
+            "header" => Source::Header(HeaderName::try_from(name).map_err(|_| bad(expected))?),
+            "json" if !name.starts_with('/') => return Err(bad(expected)),
+            "json" if !json::is_pointer(name) => {
+                return Err(bad("a JSON pointer has ~ as ~0, and / within a name as ~1"));
+            }
+            "json" => Source::Json(name.to_owned()),
             "form" => Source::Form(name.to_owned()),
             "query" => Source::Query(name.to_owned()),
             "path" => Source::Path(name.to_owned()),
+            "xml" if !xml::is_local_name(name) => {
+                return Err(bad("xml: takes the name of one element, without path and prefix"));
+            }
             "xml" => Source::Xml(name.to_owned()),
-            _ => return Err(bad()),
+            _ => return Err(bad(expected)),
         })
     }
 

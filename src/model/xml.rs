@@ -95,6 +95,14 @@ pub fn without(bytes: &[u8], ignore: &[String]) -> Result<Vec<u8>, BadXml> {
     Ok(out)
 }
 
+/// Whether an element can bear this local name (XML Namespaces 1.0, NCName, less strict about signs
+/// beyond ASCII).
+pub fn is_local_name(name: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    let goes_on = |c: char| begins(c) || c.is_ascii_digit() || matches!(c, '-' | '.');
+    name.starts_with(begins) && name.chars().all(|c| goes_on(c) && !c.is_whitespace())
+}
+
 /// The level of the root's children; the root's is 1.
 const CHILD: usize = 2;
 

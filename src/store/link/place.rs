@@ -312,6 +312,9 @@ impl Read {
 
 fn info(url: &str) -> Result<ConnectionInfo, String> {
     let info = url.into_connection_info().map_err(|_| EXPECTED.to_owned())?;
+    if info.redis_settings().db() < 0 {
+        return Err(format!("a database is a number from 0; {EXPECTED}"));
+    }
     // The library would introduce itself by a command that a user need not be allowed.
     let login = info.redis_settings().clone().set_skip_set_lib_name();
     // A command does not wait for the acknowledgement of the one before.
