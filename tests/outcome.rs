@@ -115,6 +115,101 @@ fn what_a_rule_reads_and_stands_there_twice_leaves_the_outcome_unknown() {
     assert_eq!(send(&onceward, &elsewhere).state(), "succeeded");
 }
 
+/// Read before what is known by its status alone.
+const RULES: &str = r#"[{"name": "pay", "path": "/pay", "outcome": [
+    {"status": [402], "means": "succeeded"},
+    {"at": "header:retry-after", "in": ["7"], "means": "failed"},
+    {"at": "json:/s", "in": ["P"], "means": "unknown"}]},
+    {"name": "plain", "path": "/plain"}]"#;
+
+/// An answer over the cap of what is stored.
+fn large() -> String {
+    format!(r#"{{"s":"P","receipt":"{}"}}"#, "r".repeat(10_000))
+}
+
+#[test]
+fn an_answer_too_large_for_its_rules_to_read_is_relayed_and_its_outcome_unknown() {
+    let (_redis, upstream, onceward) = start(RULES);
+    for status in ["200", "404", "409", "429", "500", "503"] {
+        let call = pay(status, &large()).header("X-Status", status).header("X-Retry", "1");
+        let first = send(&onceward, &call);
+        assert_eq!((first.status.to_string(), first.state()), (status.to_owned(), "unknown"));
+        assert_eq!(first.text(), large());
+        let again = send(&onceward, &call);
+        let told = (again.status, again.problem(), again.state().to_owned());
+        assert_eq!(told, (409, "outcome-unknown".into(), "unknown".into()), "{status}");
+    }
+    assert_eq!(upstream.calls(), 6);
+    let shown = Call::get("/admin/orders/pay/429").send(onceward.admin).json();
+    assert_eq!((&shown["state"], &shown["attempts"]), (&"unknown".into(), &1.into()));
+}
+
+#[test]
+fn rules_that_read_no_body_and_routes_without_rules_tell_of_an_answer_of_any_size() {
+    let (_redis, upstream, onceward) = start(RULES);
+    let cases = [
+        (pay("1", &large()).header("X-Status", "402"), 402, "succeeded"),
+        (pay("2", &large()).header("X-Retry", "7"), 200, "failed"),
+        (Call::post("/plain").key("3").body(large().as_bytes()), 200, "succeeded"),
+    ];
+    for (call, status, state) in &cases {
+        let first = send(&onceward, call);
+        assert_eq!((first.status, first.state(), first.text()), (*status, *state, large()));
+        let again = send(&onceward, call);
+        assert_eq!((again.problem().as_str(), again.state()), ("response-not-stored", *state));
+    }
+    let busy = Call::post("/plain").key("4").body(large().as_bytes()).header("X-Status", "429");
+    for _ in 0..2 {
+        let reply = send(&onceward, &busy);
+        assert_eq!((reply.status, reply.state(), reply.text()), (429, "none", large()));
+    }
+    assert_eq!(upstream.calls(), 5);
+}
+
+#[test]
+fn an_order_whose_answer_was_too_large_to_read_is_asked_about_and_replays_the_query() {
+    let routes = r#"[{"name": "pay", "path": "/pay", "query_interval": "100ms",
+        "outcome": [{"at": "json:/s", "in": ["P"], "means": "unknown"}],
+        "query": {"method": "GET", "path": "/result?id={key}", "outcome": [
+            {"at": "json:/paid", "in": [true], "means": "succeeded"}]}}]"#;
+    let (_redis, upstream, onceward) = start(routes);
+    let call = pay("1", &large()).header("X-Status", "429");
+    assert_eq!(send(&onceward, &call).state(), "unknown");
+    until_state(&onceward, "1", "succeeded");
+    let again = send(&onceward, &call);
+    assert_eq!((again.status, again.is_replay()), (200, true));
+    assert_eq!(again.text(), r#"{"paid":true}"#);
+    assert_eq!(to(&upstream, "/pay").len(), 1);
+}
+
+#[test]
+fn a_busy_answer_whose_body_cannot_be_read_is_not_sent_again() {
+    let (_redis, upstream, onceward) = start(RULES);
+    for (n, status) in ["429", "503"].into_iter().enumerate() {
+        let call = pay(status, r#"{"s":"P"#).header("X-Status", status).header("X-Retry", "1");
+        let (first, again) = (send(&onceward, &call), send(&onceward, &call));
+        assert_eq!((first.state(), again.state()), ("unknown", "unknown"), "{status}");
+        assert!(again.is_replay() && again.body == first.body);
+        assert_eq!(upstream.calls(), n + 1);
+    }
+}
+
+#[test]
+fn a_busy_answer_that_is_empty_or_a_gateways_page_lets_a_retry_through() {
+    let (_redis, upstream, onceward) = start(RULES);
+    for status in ["429", "503"] {
+        for (kind, body) in [("application/json", ""), ("text/html", "<h1>Busy</h1>")] {
+            let call = pay(&format!("{status}{kind}"), body).header("X-Type", kind);
+            let call = call.header("X-Status", status).header("X-Retry", "1");
+            for _ in 0..2 {
+                let reply = send(&onceward, &call);
+                assert_eq!((reply.state(), reply.is_replay()), ("none", false), "{status} {kind}");
+            }
+        }
+    }
+    assert_eq!(upstream.calls(), 8);
+}
+
 /// An order number is a text or a whole number; nothing else that a rule may compare is one.
 #[test]
 fn keys_are_texts_and_whole_numbers_only() {

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::response::Parts;
 use hyper::{Request, Response, StatusCode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -119,17 +120,16 @@ impl Guard {
         };
         let ended = Instant::now();
         self.metrics.upstream.observe((ended - started).as_secs_f64());
-        let rules = &payment.route.outcome;
         match collected {
             None => Outcome::NoAnswer(NoAnswer::Silent),
             Some(Err(_)) => Outcome::NoAnswer(NoAnswer::Broken),
             Some(Ok(Collected::Whole(body))) => {
                 connection.put_back(ended);
-                let meaning = of_attempt(rules, head.status, &head.headers, &body);
+                let meaning = meaning(payment, &head, Some(&body));
                 Outcome::Answer(Response::from_parts(head, body), meaning)
             }
             Some(Ok(Collected::Over(read))) => {
-                let meaning = of_attempt(rules, head.status, &head.headers, &[]);
+                let meaning = meaning(payment, &head, None);
                 let head = Response::from_parts(head, ());
                 let patience = payment.route.tuning.upstream_timeout;
                 let large = Large { head, read, rest: body, connection, patience };
@@ -137,6 +137,18 @@ impl Guard {
             }
         }
     }
+}
+
+/// What an answer means for its order: where its route's rules cannot tell, nobody knows.
+fn meaning(payment: &Payment, head: &Parts, body: Option<&[u8]>) -> Meaning {
+    let rules = &payment.route.outcome;
+    of_attempt(rules, head.status, &head.headers, body).unwrap_or_else(|why| {
+        tracing::warn!(
+            order = %payment.order.id, status = head.status.as_u16(), %why,
+            "a rule has to read an answer that cannot be read: its outcome is unknown"
+        );
+        Meaning::Unknown
+    })
 }
 
 impl Outcome {

@@ -2,7 +2,7 @@
 //!
 //! Rules of the route speak first; where none of them matches, the contract's table (section 4).
 
-use super::source::{Source, View};
+use super::source::{BadValue, Source, View};
 use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, StatusCode};
 
@@ -55,60 +55,77 @@ pub struct Rule {
     pub means: Meaning,
 }
 
-/// Whether a rule speaks of an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Match {
-    Yes,
-    No,
-    /// It might, but the answer is not what its type says, cut short or told wrong, or says twice
-    /// what the rule would read.
-    Unreadable,
+/// Why a rule cannot tell whether it speaks of an answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The body is larger than is read.
+    #[error("the body is too large to be read")]
+    TooLarge,
+    /// It is not what its type says, cut short or told wrong, or says twice what the rule reads.
+    #[error(transparent)]
+    Bad(#[from] BadValue),
 }
 
 impl Rule {
-    fn matches(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Match {
+    fn speaks_of(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<bool, Unreadable> {
         if !self.status.is_empty() && !self.status.contains(&status.as_u16()) {
-            return Match::No;
+            return Ok(false);
         }
         let Some((source, texts)) = &self.at else {
-            return Match::Yes;
+            return Ok(true);
+        };
+        let body = match body {
+            None if source.is_in_body() => return Err(Unreadable::TooLarge),
+            body => body.unwrap_or_default(),
         };
         let view = View { headers, query: "", params: None, body };
-        match source.is_one_of(&view, texts) {
-            Ok(true) => Match::Yes,
-            Ok(false) => Match::No,
-            Err(_) => Match::Unreadable,
-        }
+        Ok(source.is_one_of(&view, texts)?)
     }
 }
 
-/// What an answer to an attempt means. Where a rule would have to read what cannot be read, nobody
-/// knows what upstream meant, whatever its status.
-pub fn of_attempt(rules: &[Rule], status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Meaning {
-    let mut readable = true;
-    for rule in rules {
-        match rule.matches(status, headers, body) {
-            Match::Yes => return rule.means,
-            Match::No => {}
-            Match::Unreadable => readable = false,
-        }
-    }
-    match by_status(status, headers) {
-        Meaning::Succeeded | Meaning::Failed if !readable => Meaning::Unknown,
-        meaning => meaning,
-    }
+/// What an answer to an attempt means; `body` is `None` where it is larger than is read.
+///
+/// # Errors
+/// When a rule has to read what cannot be read: it may have spoken of this answer, whatever its
+/// status and whatever later rules say. Nobody knows then what upstream meant.
+pub fn of_attempt(
+    rules: &[Rule],
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+) -> Result<Meaning, Unreadable> {
+    let said = first_that_speaks(rules, status, headers, body)?;
+    Ok(said.unwrap_or_else(|| by_status(status, headers)))
 }
 
 /// What an answer to a query or a cancel call means: its own rules or nothing. Such calls have no
-/// table to fall back on: an error or garbage settles nothing.
+/// table to fall back on: an error, garbage, or what a rule cannot read settles nothing.
 pub fn of_call(
     rules: &[Rule],
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Option<Meaning> {
-    let speaks = |rule: &&Rule| rule.matches(status, headers, body) == Match::Yes;
-    rules.iter().find(speaks).map(|rule| rule.means)
+    first_that_speaks(rules, status, headers, Some(body)).ok().flatten()
+}
+
+fn first_that_speaks(
+    rules: &[Rule],
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+) -> Result<Option<Meaning>, Unreadable> {
+    for rule in rules {
+        if rule.speaks_of(status, headers, body)? {
+            return Ok(Some(rule.means));
+        }
+    }
+    Ok(None)
 }
 
 /// The contract's table, where no rule speaks.
@@ -134,7 +151,10 @@ mod tests {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(of_attempt(&[], status, &headers, b""), means, "{status} {retry_after}");
+        for body in [Some(&b""[..]), Some(b"{"), None] {
+            let got = of_attempt(&[], status, &headers, body);
+            assert_eq!(got, Ok(means), "{status} {retry_after}");
+        }
     }
 
     #[test]
@@ -165,26 +185,94 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let of = |status, body: &str| {
-            of_attempt(&rules, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+            let status = StatusCode::from_u16(status).unwrap();
+            of_attempt(&rules, status, &headers, Some(body.as_bytes())).unwrap()
         };
         assert_eq!(of(200, r#"{"data":{"status":"USERPAYING"}}"#), Meaning::Unknown);
         assert_eq!(of(200, r#"{"data":{"status":7}}"#), Meaning::Failed);
         assert_eq!(of(201, r#"{"data":{"status":7}}"#), Meaning::Succeeded);
         assert_eq!(of(200, r#"{"data":{"status":"PAID"}}"#), Meaning::Succeeded);
         assert_eq!(of(200, ""), Meaning::Succeeded);
-        // Cut short, it may have said anything.
-        assert_eq!(of(200, r#"{"data":{"status":"USERP"#), Meaning::Unknown);
-        assert_eq!(of(404, "not JSON"), Meaning::Unknown);
-        assert_eq!(of(429, "not JSON"), Meaning::Declined);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        let plain = of_attempt(&rules, StatusCode::OK, &headers, b"not JSON");
-        assert_eq!(plain, Meaning::Succeeded, "it does not say that it is JSON");
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // What answers a query is told by its rules alone.
         let of_query = |body: &str| of_call(&rules, StatusCode::OK, &headers, body.as_bytes());
         assert_eq!(of_query(r#"{"data":{"status":7}}"#), Some(Meaning::Failed));
         assert_eq!(of_query(r#"{"data":{"status":"PAID"}}"#), None);
         assert_eq!(of_query("not JSON"), None);
+    }
+
+    /// A 402 is declined; then `{"s": "P"}` means failed; then a 409 succeeded.
+    fn three_rules() -> [Rule; 3] {
+        let at = Some((Source::Json("/s".into()), vec!["P".into()]));
+        [
+            Rule { status: vec![402], at: None, means: Meaning::Declined },
+            Rule { status: vec![], at, means: Meaning::Failed },
+            Rule { status: vec![409], at: None, means: Meaning::Succeeded },
+        ]
+    }
+
+    /// What they make of an answer of this type; `None` where they cannot tell.
+    fn of(kind: &str, status: u16, body: Option<&[u8]>) -> Option<Meaning> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(kind).unwrap());
+        of_attempt(&three_rules(), StatusCode::from_u16(status).unwrap(), &headers, body).ok()
+    }
+
+    #[test]
+    fn a_call_is_not_told_by_a_rule_behind_one_that_cannot_be_read() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let of = |status, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            of_call(&three_rules(), status, &headers, body.as_bytes())
+        };
+        assert_eq!(of(409, r#"{"s":"Q"}"#), Some(Meaning::Succeeded));
+        assert_eq!(of(409, r#"{"s":"P"#), None);
+        assert_eq!(of(402, r#"{"s":"P"#), Some(Meaning::Declined));
+    }
+
+    #[test]
+    fn where_a_rule_has_to_read_what_cannot_be_read_no_status_and_no_later_rule_tells() {
+        for status in [200, 302, 404, 409, 429, 500, 503] {
+            for cut in [&b"not JSON"[..], br#"{"s":"P"#, b"\x1f\x8b\x08", b"\n"] {
+                assert_eq!(of("application/json", status, Some(cut)), None, "{status}");
+            }
+            for kind in ["application/json", "text/html"] {
+                assert_eq!(of(kind, status, None), None, "{status} {kind}");
+            }
+        }
+        // A rule before it that reads no body tells.
+        assert_eq!(of("application/json", 402, Some(b"{")), Some(Meaning::Declined));
+        assert_eq!(of("application/json", 402, None), Some(Meaning::Declined));
+    }
+
+    #[test]
+    fn what_is_empty_or_does_not_say_it_is_json_goes_by_later_rules_and_its_status() {
+        for (kind, body) in
+            [("application/json", &b""[..]), ("text/html", b"<h1>Busy</h1>"), ("", b"{\"s\":")]
+        {
+            for (status, means) in [
+                (200, Meaning::Succeeded),
+                (404, Meaning::Failed),
+                (409, Meaning::Succeeded),
+                (429, Meaning::Declined),
+                (503, Meaning::Declined),
+                (500, Meaning::Unknown),
+            ] {
+                assert_eq!(of(kind, status, Some(body)), Some(means), "{kind} {status}");
+            }
+        }
+        assert_eq!(of("text/html", 429, Some(br#"{"s":"P"}"#)), Some(Meaning::Failed));
+    }
+
+    #[test]
+    fn a_rule_about_a_header_speaks_of_an_answer_of_any_size() {
+        let at = Some((Source::parse("header:x-paid").unwrap(), vec!["no".into()]));
+        let rules = [Rule { status: vec![], at, means: Meaning::Failed }];
+        let mut headers = HeaderMap::new();
+        assert_eq!(of_attempt(&rules, StatusCode::OK, &headers, None), Ok(Meaning::Succeeded));
+        headers.insert("x-paid", HeaderValue::from_static("no"));
+        assert_eq!(of_attempt(&rules, StatusCode::OK, &headers, None), Ok(Meaning::Failed));
     }
 
     #[test]
@@ -195,9 +283,9 @@ mod tests {
             let at = Some((Source::Json("/a".into()), vec!["no".into(), text.into()]));
             let rules = [Rule { status: vec![], at, means: Meaning::Unknown }];
             let body = format!(r#"{{"a":{value}}}"#);
-            let means = of_attempt(&rules, StatusCode::OK, &headers, body.as_bytes());
+            let means = of_attempt(&rules, StatusCode::OK, &headers, Some(body.as_bytes()));
             let expect = if matches { Meaning::Unknown } else { Meaning::Succeeded };
-            assert_eq!(means, expect, "{text} {value}");
+            assert_eq!(means, Ok(expect), "{text} {value}");
         };
         for word in ["true", "false", "null"] {
             check(word, word, true);
@@ -239,8 +327,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             for status in [StatusCode::OK, StatusCode::PAYMENT_REQUIRED] {
-                let means = of_attempt(&[rule(source)], status, &headers, body.as_bytes());
-                assert_eq!(means, Meaning::Unknown, "{status} {body}");
+                let means = of_attempt(&[rule(source)], status, &headers, Some(body.as_bytes()));
+                assert!(matches!(means, Err(Unreadable::Bad(_))), "{status} {body}");
             }
             let of_query = of_call(&[rule(source)], StatusCode::OK, &headers, body.as_bytes());
             assert_eq!(of_query, None, "{body}");
@@ -248,7 +336,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let elsewhere = br#"{"s":"Q","t":1,"t":2}"#;
-        let means = of_attempt(&[rule("json:/s")], StatusCode::OK, &headers, elsewhere);
-        assert_eq!(means, Meaning::Succeeded, "no rule reads what stands there twice");
+        let means = of_attempt(&[rule("json:/s")], StatusCode::OK, &headers, Some(elsewhere));
+        assert_eq!(means, Ok(Meaning::Succeeded), "no rule reads what stands there twice");
     }
 }

@@ -51,6 +51,7 @@ fn routes() -> serde_json::Value {
     json!([
         {"name": "pay", "path": "/pay", "token": "optional", "query": asked, "cancel": cancelled,
          "outcome": [{"at": "json:/status", "in": ["paying"], "means": "unknown"}]},
+        {"name": "plain", "path": "/plain"},
         {"name": "later", "path": "/later", "mode": "async"},
         {"name": "notify", "path": "/notify", "kind": "callback", "key": ["json:/id"],
          "settles": "pay", "event": ["json:/status"], "unchanged": ["json:/amount"],
@@ -212,9 +213,19 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         stage.pays((504, "upstream-timeout"), (409, "outcome-unknown"));
         assert_eq!(stage.heard("/pay"), 1);
     });
-    add("large", &[], |stage| {
+    add("large", &[("QUERY_INTERVAL", "200ms")], |stage| {
         stage.play();
-        stage.pays((200, ""), (409, "response-not-stored"));
+        let plain = Call::post("/plain").key("2");
+        assert_eq!(
+            (stage.call(&plain).state(), stage.call(&plain).problem().as_str()),
+            ("succeeded", "response-not-stored")
+        );
+        // A rule of this route would have to read it.
+        stage.play();
+        let first = stage.pay();
+        assert_eq!((first.status, first.state()), (200, "unknown"));
+        stage.state("succeeded");
+        assert_eq!((stage.pay().text().as_str(), stage.heard("/pay")), (r#"{"status":"paid"}"#, 1));
     });
     add("killed", BRIEFLY, |stage| {
         stage.play();
