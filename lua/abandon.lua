@@ -56,8 +56,11 @@ r.state, r.updated, r.waited = back, text(now), nil
 redis.call('ZREM', due, id)
 redis.call('DEL', lease)
 if back == 'none' then
-  r.fingerprint, a.caller, r.token, r.created, r.settled = nil, nil, nil, nil, nil
-  r.asked = packed(a)
+  -- One that may run again stays bound to its request, its caller and its tokens.
+  if not r.released then
+    r.fingerprint, a.caller, r.token, r.created, r.settled = nil, nil, nil, nil, nil
+    r.asked = packed(a)
+  end
   write(record, r, keep_ms)
   if redis.call('HGET', token, 'spent') == attempt then
     redis.call('HDEL', token, 'spent')

@@ -170,11 +170,10 @@ fence, attempts = fence + 1, attempts + 1
 if new_token then
   tokens = spend(token, token_until, callers, id, attempt, tokens, token_hash)
 end
--- What the attempt before left (its response, and that it may have happened) stays until this one
--- is settled: abandoned, it changes nothing. Late copies of the other's claim are refused.
+-- What the attempt before left (its response, that it may have happened, that it may run again) stays
+-- until this one is settled: abandoned, it changes nothing. Late copies of the other's claim are refused.
 if state == 'unknown' or r.released then
   redis.call('ZREM', unknown, id)
-  r.released = nil
   if last then r.void = with(r.void, last) end
 end
 r.history = noted(r.history, now, state, 'in_flight', by, 'claimed')

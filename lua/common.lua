@@ -167,6 +167,15 @@ end
 -- The consumer group of every queue.
 local WORKERS = 'workers'
 
+-- Puts an order on a queue, and wakes workers.
+local function on_queue(queue, id, hint, partition)
+  if redis.call('EXISTS', queue) == 0 then
+    redis.call('XGROUP', 'CREATE', queue, WORKERS, '0', 'MKSTREAM')
+  end
+  redis.call('XADD', queue, '*', 'id', id)
+  redis.call('PUBLISH', hint, partition)
+end
+
 -- Takes an entry off a queue, if it is that order's still: a stream that was emptied begins anew,
 -- and may give a name again that somebody remembers. The last entry takes the stream along.
 local function off_queue(queue, entry, id)
@@ -256,6 +265,13 @@ local function follow(lifecycle, move, id, to, now)
   redis.call('HSET', lifecycle, 'v', '1', 'state', state, 'updated', text(now))
   redis.call('HDEL', lifecycle, 'mover', 'until')
   redis.call('PEXPIRE', lifecycle, keep)
+end
+
+-- Where a word about an order meets it. One that may run again and has not begun to is as open to
+-- whatever is told of it as it was while unknown.
+local function met(r)
+  if r.released and (r.state == 'none' or r.state == 'queued') then return 'unknown' end
+  return r.state or 'none'
 end
 
 -- Why, with what is to be said of a lifecycle that could not follow.

@@ -18,7 +18,7 @@
 --   why
 --
 -- Replies
---   concluded state  the order is final now; the state it left
+--   concluded state  the order is final now; the state it left, unknown where it might run again
 --   astray stands    likewise, or it was before; but its lifecycle stands there and was not moved:
 --                    another order moved it, or is moving it
 --   already          it stood in that state before, perhaps by an earlier copy of this call
@@ -30,7 +30,7 @@ local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
 local r = read(record)
-local state = r.state or 'none'
+local state = met(r)
 if state == 'none' then
   return {'absent'}
 end
@@ -44,9 +44,9 @@ end
 
 local now = now_ms()
 local astray = follow(lifecycle, opened(r.asked).move, id, to, now)
-r.history = noted(r.history, now, state, to, by, telling(why, astray))
+r.history = noted(r.history, now, r.state, to, by, telling(why, astray))
 r.state, r.updated, r.settled, r.astray = to, text(now), nil, astray or r.astray
-r.answered = nil
+r.answered, r.released = nil, nil
 -- Those who wait go on waiting for an attempt that goes on.
 local told = r.waited and redis.call('EXISTS', lease) == 0
 if told then r.waited = nil end

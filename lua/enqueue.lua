@@ -56,7 +56,8 @@ if new_token and not may_start(token, token_until, callers, id) then
   return {'token-invalid'}
 end
 
-if state ~= 'none' and r.fingerprint and not holds(fingerprints, r.fingerprint) then
+-- One that may run again is as bound to its request as before.
+if (state ~= 'none' or r.released) and r.fingerprint and not holds(fingerprints, r.fingerprint) then
   return {'mismatch', state}
 end
 
@@ -104,9 +105,5 @@ if lifecycle then begin(lifecycle, move, id, now) end
 write(record, r)
 redis.call('PERSIST', record)
 redis.call('SET', request, sealed)
-if redis.call('EXISTS', queue) == 0 then
-  redis.call('XGROUP', 'CREATE', queue, WORKERS, '0', 'MKSTREAM')
-end
-redis.call('XADD', queue, '*', 'id', id)
-redis.call('PUBLISH', hint, partition)
+on_queue(queue, id, hint, partition)
 return {'queued', fence, attempts, r.created, r.updated}

@@ -34,7 +34,7 @@ if held >= 0 then
   redis.call('ZADD', due, text(now + held), id)
   return {'held', text(held)}
 end
-r.state, r.updated = 'unknown', text(now)
+r.state, r.updated, r.released = 'unknown', text(now), nil
 r.history = noted(r.history, now, 'in_flight', 'unknown', by, 'lease lost')
 write(record, r)
 redis.call('PEXPIRE', record, keep_ms, 'GT')

@@ -2,10 +2,11 @@
 -- release: let an order of unknown outcome run again, because upstream says there is no such order
 -- or an operator does.
 --
--- It stands in none until the next duplicate claims it under a higher fence; until then it stays
--- bound to its request, and an outcome its attempt tells after all is still taken.
+-- It stands in none until the next duplicate claims it under a higher fence; one that was accepted into
+-- the buffer stands in the queue again, for nobody will send it once more. Until then it stays bound to
+-- its request, and an outcome that is told of it after all is still taken.
 --
--- KEYS record lease due unknown lifecycle
+-- KEYS record lease due unknown request queue lifecycle
 -- The last is left out for an order without one.
 --
 -- ARGV
@@ -17,17 +18,19 @@
 --   channel  where it is announced to those who wait
 --   by
 --   why
+--   hint       channel that wakes workers
+--   partition  its number, as it is told there
 --
 -- Replies
---   released       the next duplicate may run it, or an earlier copy of this call let it
+--   released       it may run again, or an earlier copy of this call let it
 --   again          so it might before, by another call; nothing was written
 --   fenced fence   another attempt has begun, under this fence; nothing was written
 --   refused state  it is not of unknown outcome; nothing was written
 --   gone           there is no such record
-local record, lease, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local lifecycle = KEYS[5]
+local record, lease, due, unknown, request = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local queue, lifecycle = KEYS[6], KEYS[7]
 local id, turn, fence, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local channel, by, why = ARGV[6], ARGV[7], ARGV[8]
+local channel, by, why, hint, partition = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 local r = read(record)
 if not r.state then
@@ -40,7 +43,7 @@ end
 if fence ~= '' and (r.fence or '0') ~= fence then
   return {'fenced', r.fence or '0'}
 end
-if r.state == 'none' and r.released then
+if r.released and (r.state == 'none' or r.state == 'queued') then
   return {'again'}
 end
 -- One in flight goes back to none only through its own attempt; a lease means that it runs.
@@ -49,11 +52,18 @@ if r.state == 'in_flight' or not holds(from, r.state) or redis.call('EXISTS', le
 end
 
 local now, waited = now_ms(), r.waited
-follow(lifecycle, opened(r.asked).move, id, 'none', now)
-r.history = noted(r.history, now, r.state, 'none', by, why)
-r.state, r.released, r.updated, r.waited = 'none', r.attempt or '-', text(now), nil
-r.answered, r.turn = nil, turn
+local back = redis.call('EXISTS', request) == 1 and 'queued' or 'none'
+follow(lifecycle, opened(r.asked).move, id, back, now)
+r.history = noted(r.history, now, r.state, back, by, why)
+r.state, r.released, r.updated, r.waited = back, r.attempt or '-', text(now), nil
+r.answered, r.turn, r.tries, r.tried = nil, turn, nil, nil
 write(record, r, keep_ms)
+if back == 'queued' then
+  -- What was accepted is not forgotten.
+  redis.call('PERSIST', record)
+  redis.call('PERSIST', request)
+  on_queue(queue, id, hint, partition)
+end
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 if waited then redis.call('PUBLISH', channel, id) end

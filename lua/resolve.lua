@@ -45,7 +45,7 @@ end
 if fence ~= '' and (r.fence or '0') ~= fence then
   return {'fenced', r.fence or '0'}
 end
-if not holds(from, r.state) then
+if not holds(from, met(r)) then
   return {'refused', r.state}
 end
 local held = redis.call('PTTL', lease)
@@ -59,7 +59,8 @@ if answer == 'told' then
 end
 local waited, astray = r.waited, follow(lifecycle, opened(r.asked).move, id, to, now)
 r.history = noted(r.history, now, r.state, to, by, telling(why, astray))
-r.state, r.settled, r.updated, r.astray, r.waited = to, turn, text(now), astray or r.astray, nil
+r.state, r.settled, r.updated, r.astray = to, turn, text(now), astray or r.astray
+r.waited, r.released = nil, nil
 if answer ~= 'keep' then r.answered = answer end
 write(record, r, keep_ms)
 redis.call('ZREM', due, id)

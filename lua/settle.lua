@@ -79,11 +79,7 @@ local told = r.told or 'unknown'
 if cancelling and r.settled == attempt and (to == 'unknown' or told ~= 'unknown') then
   return {'kept'}
 end
--- One that may run again and has not yet: its outcome is as welcome as it was while unknown.
-local state = r.state
-if state == 'none' and r.released == attempt then
-  state = 'unknown'
-end
+local state = r.released == attempt and met(r) or r.state
 if not cancelling and not holds(from, state) then
   if unfinished(lease, state, r.answered, r.settled) then
     redis.call('DEL', lease)

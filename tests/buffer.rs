@@ -7,6 +7,7 @@ use crate::support::upstream::{Act, Gate, Upstream};
 use crate::support::{Refusing, until};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn routes(mode: &str) -> String {
@@ -409,4 +410,25 @@ fn a_mode_that_does_not_exist_or_fit_is_refused() {
         assert_eq!(checked.status.code(), Some(64));
         assert!(String::from_utf8_lossy(&checked.stderr).contains("mode"));
     }
+}
+
+/// Who sent it polls and sends nothing again: it would wait for ever.
+#[test]
+fn an_accepted_order_of_which_upstream_knows_nothing_is_sent_again() {
+    let sent = AtomicUsize::new(0);
+    let upstream = Upstream::acting(move |_, request| match request.method.as_str() {
+        "GET" => Act::status(404, "{}"),
+        _ if sent.fetch_add(1, Ordering::SeqCst) == 0 => Act::Reset,
+        _ => Act::ok(r#"{"status":"paid"}"#),
+    });
+    let redis = Redis::start();
+    let asking = crate::resolve::routes(|route| route["mode"] = "async".into());
+    let onceward = buffered(&redis, &upstream).set("ROUTES", &asking).start();
+    let place = accepted(&Call::pay("1").send(onceward.address));
+    let paid = becomes(&place, "succeeded", onceward.address);
+    assert_eq!(paid.json()["attempts"], 2);
+    let payments = crate::resolve::to(&upstream, "/pay");
+    let fences: Vec<_> = payments.iter().map(|request| request.header("onceward-fence")).collect();
+    assert_eq!(fences, [Some("1"), Some("2")]);
+    assert_eq!(onceward.metric("onceward_permitted_reruns_total"), 1.0);
 }

@@ -29,7 +29,8 @@ pub enum State {
 const ENTERED_FROM: &[(State, &[State])] = &[
     // From unknown only on somebody's word that there is no such order: the permission to run again.
     (State::None, &[State::InFlight, State::Unknown]),
-    (State::Queued, &[State::None, State::InFlight]),
+    // From unknown by the same word, where it was accepted into the buffer.
+    (State::Queued, &[State::None, State::InFlight, State::Unknown]),
     (State::InFlight, &[State::None, State::Queued, State::Unknown]),
     // Out of the queue only as a dead letter.
     (State::Unknown, &[State::Queued, State::InFlight, State::Unknown]),

@@ -117,7 +117,7 @@ pub struct Permission<'a> {
 /// What letting an order run again found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Release {
-    /// This call lets it.
+    /// This call lets it, whether by a duplicate or out of the buffer.
     Released,
     /// So it might before: another call permitted it.
     Again,
@@ -223,7 +223,8 @@ impl Store {
         })
     }
 
-    /// Lets an order of unknown outcome run again: its next duplicate may.
+    /// Lets an order of unknown outcome run again: its next duplicate may, or a worker, if it was
+    /// accepted into the buffer.
     ///
     /// # Errors
     /// When Redis cannot be asked; asking again by the same name is safe.
@@ -233,9 +234,10 @@ impl Store {
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
+        let (request, queue) = (self.names.request(order), self.names.queue(order.partition));
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, due, unknown], &lifecycle);
+        let keys = lifecycle::keys(&[&record, &lease, due, unknown, &request, &queue], &lifecycle);
         let (word, mut reply) = self
             .run(&script::RELEASE, &keys, |command| {
                 command
@@ -246,7 +248,9 @@ impl Store {
                     .arg(millis(*keep))
                     .arg(self.names.settled_channel())
                     .arg(by.unwrap_or(&self.config.by))
-                    .arg(why);
+                    .arg(why)
+                    .arg(self.names.queued_channel())
+                    .arg(order.partition.number());
             })
             .await?;
         Ok(match word.as_str() {

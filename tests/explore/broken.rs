@@ -46,7 +46,7 @@ fn a_lease_that_runs_out_lets_another_run_and_one_effect_breaks() {
 
 #[test]
 fn a_lost_lease_makes_it_none_instead_of_unknown_and_one_effect_breaks() {
-    let patch = patch("lapse", "r.state, r.updated = 'unknown',", "r.state, r.updated = 'none',");
+    let patch = patch("lapse", "r.released = 'unknown',", "r.released = 'none',");
     finds("one-effect", &play(&[Payer, Payer], LEASE), &[patch]);
 }
 
@@ -119,9 +119,10 @@ fn giving_back_what_another_holds_breaks_fenced_writes() {
 fn giving_back_the_record_with_the_claim_breaks_fenced_writes() {
     let patch = patch(
         "abandon",
-        "r.asked = packed(a)
-  write(record, r, keep_ms)",
-        "redis.call('DEL', record)",
+        "write(record, r, keep_ms)
+  if redis.call('HGET'",
+        "redis.call('DEL', record)
+  if redis.call('HGET'",
     );
     finds("fenced-writes", &play(&[Payer, Payer], DECLINE), &[patch]);
 }
@@ -180,7 +181,7 @@ fn a_cancel_that_is_not_confirmed_upstream_breaks_section_3() {
 /// The explorer found this one, and the next, in the product itself.
 #[test]
 fn a_late_query_ends_what_is_being_cancelled_and_section_3_breaks() {
-    let from = "if not holds(from, r.state) then";
+    let from = "if not holds(from, met(r)) then";
     let patch = patch("resolve", from, "if not holds(from .. ',cancelling', r.state) then");
     finds("section 3", &play(&[Payer, Canceller, Resolver], LEASE), &[patch]);
 }

@@ -16,6 +16,7 @@ mod names;
 mod outage;
 mod queue;
 mod recall;
+mod released;
 mod rerun;
 mod resolve;
 mod response;

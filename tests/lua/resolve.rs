@@ -186,8 +186,9 @@ async fn what_was_given_back_is_not_settled_by_its_old_attempt() {
 
 #[tokio::test]
 async fn what_was_never_sent_or_is_still_queued_is_nobodys_to_resolve() {
-    let bench = unknown().await;
-    bench.release("P", Some(1)).await;
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.abandon("A").await;
     let before = bench.writes();
     for to in [State::Cancelled, Succeeded, Failed] {
         assert_eq!(bench.resolve("T", Option::None, to).await, Resolve::Refused(None));

@@ -168,6 +168,7 @@ async fn in_flight_leaves_to_an_end_unknown_or_cancelling_and_back_only_by_aband
 #[tokio::test]
 async fn unknown_leaves_to_an_end_or_cancelling_and_runs_again_only_when_permitted() {
     leaves(Unknown, false, &[Succeeded, Failed, Cancelling, InFlight, None]).await;
+    leaves(Unknown, true, &[Succeeded, Failed, Cancelling, InFlight, Queued]).await;
 }
 
 #[tokio::test]

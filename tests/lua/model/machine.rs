@@ -40,7 +40,8 @@ pub struct Model {
     /// What it is bound to.
     fingerprint: Option<&'static str>,
     pub caller: Option<&'static str>,
-    /// Whose outcome is still welcome although the order may run again.
+    /// Whose outcome was unknown when the order was allowed to run again: it and whatever else is told
+    /// of the order are still welcome while it has not begun to.
     released: Option<&'static str>,
     /// Who told its end, the response that goes with it, and the end a cancelled attempt told.
     ended_by: Option<&'static str>,
@@ -81,6 +82,14 @@ impl Model {
     /// Where it stands, seen or not.
     pub fn state(&self) -> State {
         self.stands.unwrap_or(State::None)
+    }
+
+    /// Where a word about it meets it.
+    fn met(&self) -> State {
+        match self.state() {
+            State::None | State::Queued if self.released.is_some() => State::Unknown,
+            state => state,
+        }
     }
 
     /// The response a duplicate, or an operator, is shown.
@@ -187,7 +196,6 @@ impl Model {
         }
         if bound {
             self.barred.extend(self.owner);
-            self.released = None;
         }
         self.enter(State::InFlight);
         self.left = Some(state);
@@ -298,7 +306,7 @@ impl Model {
         life.hear(self.number, back);
         self.leased = false;
         self.index();
-        if back == State::None {
+        if back == State::None && self.released.is_none() {
             (self.fingerprint, self.caller, self.ended_by) = (None, None, None);
         }
         Abandon::Abandoned(back)
@@ -315,6 +323,7 @@ impl Model {
         }
         self.enter(State::Unknown);
         self.index();
+        self.released = None;
         Lapse::Lapsed(self.fence)
     }
 
@@ -383,10 +392,11 @@ impl Model {
         if fence.is_some_and(|fence| fence != self.fence) {
             return Resolve::Fenced(self.fence);
         }
-        let nothing_sent = matches!(state, State::None | State::Queued);
+        let met = self.met();
+        let nothing_sent = matches!(met, State::None | State::Queued);
         // Only its cancel call, or a person, ends one that is being cancelled.
         let asked = matches!(word, Speaker::Response(_)) && state == State::Cancelling;
-        if nothing_sent || asked || !allowed(state, to) {
+        if nothing_sent || asked || !allowed(met, to) {
             return Resolve::Refused(state);
         }
         if self.leased {
@@ -399,7 +409,7 @@ impl Model {
         }
         self.enter(to);
         self.index();
-        self.ended_by = Some(turn);
+        (self.ended_by, self.released) = (Some(turn), None);
         self.astray = life.hear(self.number, to);
         self.resolved()
     }
@@ -433,7 +443,7 @@ impl Model {
     }
 
     fn conclude(&mut self, to: State, life: &mut Life) -> Conclude {
-        let state = self.state();
+        let state = self.met();
         if state == State::None {
             return Conclude::Absent;
         }
@@ -448,7 +458,7 @@ impl Model {
         }
         self.enter(to);
         self.index();
-        (self.ended_by, self.response) = (None, None);
+        (self.ended_by, self.response, self.released) = (None, None, None);
         self.astray = life.hear(self.number, to);
         match self.astray {
             Some(stands) => Conclude::Astray(stands.to_owned()),

@@ -532,9 +532,14 @@ fn outside(lines: Vec<String>) -> Option<String> {
     lines.into_iter().find(|line| {
         let (from, to) = line.split_once(' ').unwrap();
         let [from, to] = [from, to].map(|word| State::from_word(word).unwrap());
-        // It may run again and has not: an outcome told late is as welcome as while it was unknown.
-        let from_unknown = from == State::None && std::mem::take(&mut released);
-        released = from == State::Unknown && to == State::None;
+        // It may run again and has not: what is told late is as welcome as while it was unknown. What
+        // is claimed and given back stands as it stood.
+        let from_unknown = from == State::None && released;
+        released = match (from, to) {
+            (State::Unknown, State::None) => true,
+            (State::None, State::InFlight) | (State::InFlight, State::None) => released,
+            _ => false,
+        };
         let row = to.entered_from();
         let stays = from == State::Cancelling && to == State::Cancelling;
         !(row.contains(&from) || stays || (from_unknown && row.contains(&State::Unknown)))
