@@ -3,6 +3,7 @@
 //! Routes are made by `config`; this room matches requests to them and knows no variable's name.
 
 mod callback;
+mod scope;
 
 pub use callback::{Ack, Callback, Tells};
 

@@ -34,6 +34,7 @@ mod outcome;
 mod proxy;
 mod resolve;
 mod runtime;
+mod scope;
 mod tokens;
 mod traces;
 mod trouble;

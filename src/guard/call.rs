@@ -1,21 +1,22 @@
 //! One call on the payment service about an order: a query, or a cancel.
 //!
 //! These are our own requests, not a caller's: they start no payment, may be sent any
-//! number of times, and carry neither a fence nor the caller's headers. Protected requests go
-//! through the guard alone.
+//! number of times, and carry no fence, and of the caller's headers those alone that say whose order
+//! it is: the scope. Protected requests go through the guard alone.
 
 use super::exchange::end_to_end;
+use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::outcome::{Meaning, of_call};
 use crate::model::response::{Kept, StoredResponse, keepable};
 use crate::payload::Payload;
-use crate::route::Call;
+use crate::route::{Call, Route};
 use crate::trace::{Span, pass_on};
 use crate::upstream::{Departure, Leg, Upstream};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -29,16 +30,25 @@ pub(crate) enum Said {
     Nothing,
 }
 
-/// Makes the call; its answer is read up to `cap` bytes.
+/// Makes the call about an order of that route. An order whose scope cannot be told upstream is not
+/// spoken of at all: what it said could be about somebody else's order of the same key.
 pub(crate) async fn call(
     (upstream, leg, span): (&Upstream, Leg, &Span),
     authority: &str,
     call: &Call,
-    key: &Key,
-    (allowed, cap): (Duration, usize),
+    (route, order): (&Route, &Order),
+    allowed: Duration,
 ) -> Said {
     let until = Instant::now() + allowed;
-    let Some(mut request) = request(authority, call, key) else {
+    let Some(scope) = route.scope_headers(&order.scope) else {
+        tracing::warn!(
+            order = %order.id, route = %route.name,
+            "upstream cannot be told of an order of another scope than its route's now: it is not \
+             asked; give the route its headers of then back, or resolve the order"
+        );
+        return Said::Nothing;
+    };
+    let Some(mut request) = request(authority, call, &order.key, scope) else {
         return Said::Nothing;
     };
     pass_on(span, request.headers_mut());
@@ -56,6 +66,7 @@ pub(crate) async fn call(
     };
     let (mut head, body) = response.into_parts();
     span.set("http.response.status_code", u64::from(head.status.as_u16()));
+    let cap = route.tuning.max_response_body;
     let body = match timeout_at(until, Limited::new(body, cap).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         // Cut, late, or larger than any answer to such a question.
@@ -75,7 +86,7 @@ pub(crate) async fn call(
     }
 }
 
-fn request(authority: &str, call: &Call, key: &Key) -> Option<Request<Payload>> {
+fn request(authority: &str, call: &Call, key: &Key, scope: HeaderMap) -> Option<Request<Payload>> {
     let json = call.body(key);
     let body = match &json {
         Some(json) => Payload::Full(serde_json::to_vec(json).ok()?.into()),
@@ -84,10 +95,14 @@ fn request(authority: &str, call: &Call, key: &Key) -> Option<Request<Payload>> 
     let mut request = Request::new(body);
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = call.target(key).parse().ok()?;
-    request.headers_mut().insert(HOST, HeaderValue::from_str(authority).ok()?);
+    let headers = request.headers_mut();
+    *headers = scope;
+    // The host may be what tells tenants apart.
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, HeaderValue::from_str(authority).ok()?);
+    }
     if json.is_some() {
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Some(request)
 }

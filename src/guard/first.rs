@@ -109,10 +109,10 @@ impl Guard {
     }
 
     async fn ask_about(&self, order: &Order, route: &Route, query: &Call, within: &Span) -> Said {
-        let bounds = (route.tuning.upstream_timeout, route.tuning.max_response_body);
+        let allowed = route.tuning.upstream_timeout;
         let span = within.child("query", Kind::Client);
         let way = (&*self.upstream, Leg::Query, &span);
-        call(way, &self.authority, query, &order.key, bounds).await
+        call(way, &self.authority, query, (route, order), allowed).await
     }
 
     /// How an order stands that upstream did not call absent.

@@ -86,20 +86,10 @@ fn key(route: &Route, params: &Params, head: &Parts, body: &[u8]) -> Result<Opti
 
 /// The caller's partition of keys.
 pub(super) fn scope(route: &Route, headers: &HeaderMap) -> Result<String, Problem> {
-    let mut scope = String::new();
-    for name in &route.tuning.scope {
-        let mut lines = headers.get_all(name).iter();
-        let value = lines.next().map_or(Ok(""), |line| line.to_str());
-        let (Ok(value), None) = (value, lines.next()) else {
-            let detail = "A header that partitions keys occurs twice or is not plain ASCII.";
-            return Err(Problem::new(Name::BadRequest, detail));
-        };
-        if !scope.is_empty() || *name != route.tuning.scope[0] {
-            scope.push('\n');
-        }
-        scope.push_str(value);
-    }
-    Ok(scope)
+    route.scope_of(headers).ok_or_else(|| {
+        let detail = "A header that partitions keys occurs twice or is not plain ASCII.";
+        Problem::new(Name::BadRequest, detail)
+    })
 }
 
 /// Digests of who asks, one per secret.

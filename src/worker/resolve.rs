@@ -196,9 +196,8 @@ impl Resolver {
         turn: &Turn<'_>,
         (allowed, span): (Duration, &Span),
     ) -> Said {
-        let cap = turn.route.tuning.max_response_body;
         let way = (&self.upstream, leg, span);
-        call(way, &self.authority, what, &turn.order.key, (allowed, cap)).await
+        call(way, &self.authority, what, (turn.route, turn.order), allowed).await
     }
 
     /// What a query said.
