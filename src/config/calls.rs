@@ -1,13 +1,13 @@
 //! How a payment service is asked about an order, or told to cancel it: `query` and `cancel`.
 
 use super::fields::{Bad, Fields};
-use super::rules::rules;
+use super::rules::{Of, rules};
 use super::tuning;
 use crate::route::Call;
 use serde_json::Value;
 
 /// Reads one of them.
-pub(super) fn call(here: &str, value: Value, bad: Bad<'_>) -> Option<Call> {
+pub(super) fn call(here: &str, of: Of, value: Value, bad: Bad<'_>) -> Option<Call> {
     let mut fields = Fields::read(value, here, bad)?;
     let mut inner = |field: &str, what: String| bad(&format!("{here}.{field}"), what);
     let method = fields.need::<String>("method", &mut inner);
@@ -22,7 +22,7 @@ pub(super) fn call(here: &str, value: Value, bad: Bad<'_>) -> Option<Call> {
     if texts.iter().any(|text| names_another(text)) {
         bad(here, "json: only {key} is filled in".into());
     }
-    let outcome = rules(&format!("{here}.outcome"), outcome, bad);
+    let outcome = rules(&format!("{here}.outcome"), of, outcome, bad);
     let path = path?;
     let target: Result<hyper::Uri, _> = path.replace("{key}", "k").parse();
     if !path.starts_with('/') || target.is_err() {

@@ -5,7 +5,7 @@ use super::fields::{Bad, Fields};
 use super::lifecycles::Lifecycles;
 use super::paths::{check_names, pattern, unnamed};
 use super::read::{Problem, Values};
-use super::rules::rules;
+use super::rules::{Of, rules};
 use super::units::{duration, positive};
 use super::{callbacks, presets, strict, tuning, vars};
 use crate::model::path::Pattern;
@@ -182,7 +182,7 @@ fn read_one(
     }
     let path = path.and_then(|path| pattern(&path, values.text(vars::var("PREFIX")), &mut bad));
     let (outcome, callback) = match callback {
-        None => (rules("outcome", outcome, &mut bad), None),
+        None => (rules("outcome", Of::Payment, outcome, &mut bad), None),
         Some(own) => (Vec::new(), Some(callbacks::read(own, outcome, &mut bad))),
     };
     if let (Some(path), Some(tuning)) = (&path, &tuning) {
@@ -200,8 +200,8 @@ fn read_one(
     if let (Some(tuning), Some(_)) = (&mut tuning, &callback) {
         callbacks::settle_tuning(tuning);
     }
-    let query = query.and_then(|query| call("query", query, &mut bad));
-    let cancel = cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
+    let query = query.and_then(|query| call("query", Of::Query, query, &mut bad));
+    let cancel = cancel.and_then(|cancel| call("cancel", Of::Cancel, cancel, &mut bad));
     let step = lifecycle.and_then(|part| lifecycles.part(part, &mut bad));
     if let (Some(tuning), Some(_)) = (&mut tuning, &step) {
         // Without its number an order would pass by its lifecycle.

@@ -33,8 +33,41 @@ impl RuleShape {
     }
 }
 
+/// Whose answer rules are about.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    Payment,
+    Query,
+    Cancel,
+}
+
+impl Of {
+    /// What such an answer can tell of its order, in words. Another meaning would decide nothing.
+    const fn can_tell(self) -> (&'static [Meaning], &'static str) {
+        use Meaning::{Absent, Cancelled, Declined, Failed, Succeeded, Unknown};
+        match self {
+            Of::Payment => (
+                &[Succeeded, Failed, Unknown, Declined],
+                "succeeded, failed, unknown or declined: an answer to the payment tells no more",
+            ),
+            Of::Query => (
+                &[Succeeded, Failed, Unknown, Absent],
+                "succeeded, failed, unknown or absent: a query tells no more (an order that is \
+                 closed there has failed)",
+            ),
+            // `failed` may mean the payment or the cancel: it is there to be told from a success.
+            Of::Cancel => (
+                &[Cancelled, Absent, Succeeded, Failed, Unknown],
+                "cancelled, absent, succeeded, or failed and unknown, which decide nothing: a \
+                 cancel call tells no more",
+            ),
+        }
+    }
+}
+
 /// Reads the rules of a field.
-pub(super) fn rules(field: &str, shapes: Vec<Value>, bad: Bad<'_>) -> Vec<Rule> {
+pub(super) fn rules(field: &str, of: Of, shapes: Vec<Value>, bad: Bad<'_>) -> Vec<Rule> {
+    let (meanings, expected) = of.can_tell();
     let mut rules = Vec::with_capacity(shapes.len());
     for (index, shape) in shapes.into_iter().enumerate() {
         let here = format!("{field}[{index}]");
@@ -42,11 +75,9 @@ pub(super) fn rules(field: &str, shapes: Vec<Value>, bad: Bad<'_>) -> Vec<Rule> 
             continue;
         };
         let means = shape.means.as_deref().and_then(Meaning::from_word);
+        let means = means.filter(|means| meanings.contains(means));
         if shape.means.is_some() && means.is_none() {
-            bad(
-                &here,
-                "means: expected succeeded, failed, unknown, declined, absent or cancelled".into(),
-            );
+            bad(&here, format!("means: expected {expected}"));
         }
         if let Some(status) = shape.status.iter().find(|status| !(100..=599).contains(*status)) {
             bad(&here, format!("{status} is no status"));

@@ -218,6 +218,38 @@ fn what_a_rule_may_name_is_any_value_that_has_one_text() {
 }
 
 #[test]
+fn a_rule_may_mean_what_its_answer_can_tell_and_nothing_that_would_decide_nothing() {
+    let all = ["succeeded", "failed", "unknown", "declined", "absent", "cancelled"];
+    let told = |field: &str, means: &str| {
+        let rule = format!(r#"[{{"status": [200], "means": "{means}"}}]"#);
+        let rules = match field {
+            "outcome" => format!(r#""outcome": {rule}"#),
+            call => format!(
+                r#""{call}": {{"method": "GET", "path": "/x?o={{key}}", "outcome": {rule}}}"#
+            ),
+        };
+        problems(&[("ROUTES", &format!(r#"[{{"name": "a", "path": "/a", {rules}}}]"#))])
+    };
+    for (field, place, tells) in [
+        ("outcome", "outcome[0]", &["succeeded", "failed", "unknown", "declined"][..]),
+        ("query", "query.outcome[0]", &["succeeded", "failed", "unknown", "absent"]),
+        ("cancel", "cancel.outcome[0]", &["succeeded", "failed", "unknown", "absent", "cancelled"]),
+    ] {
+        for means in all {
+            let problems = told(field, means);
+            let says = format!("ONCEWARD_ROUTES[0] (a).{place}: means: expected ");
+            match tells.contains(&means) {
+                true => assert!(problems.is_empty(), "{field} {means}: {problems:?}"),
+                false => assert!(
+                    problems.len() == 1 && problems[0].starts_with(&says),
+                    "{field} {means}: {problems:?}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_rule_that_could_never_match_is_told_wherever_it_stands() {
     let rule = |values: &str| format!(r#"{{"at": "json:/x", "in": {values}, "means": "unknown"}}"#);
     let routes = format!(
