@@ -9,6 +9,9 @@ pub(super) type Bad<'b> = &'b mut dyn FnMut(&str, String);
 /// Most names a hint gives.
 const NEAREST: usize = 3;
 
+/// Fewest letters of a name that is looked for inside others.
+const WORD: usize = 3;
+
 /// An object whose fields are taken one by one. `null` counts as not there.
 pub(super) struct Fields {
     object: Map<String, Value>,
@@ -55,28 +58,28 @@ impl Fields {
             return;
         }
         let known: Vec<String> = self.known.into_iter().chain(others).collect();
+        let mut all_told = false;
         for name in self.object.keys() {
-            bad(name, format!("no such field; {}", hint(name, &known)));
+            let near = nearest(name, &known).join(", ");
+            let hint = match near.is_empty() {
+                false => format!("; did you mean {near}?"),
+                true if std::mem::replace(&mut all_told, true) => String::new(),
+                true => format!("; there are {}", known.join(", ")),
+            };
+            bad(name, format!("no such field{hint}"));
         }
     }
 }
 
-/// The names somebody may have meant; all there are where none is near.
-fn hint(name: &str, known: &[String]) -> String {
+/// The names somebody may have meant, the nearest first.
+fn nearest<'k>(name: &str, known: &'k [String]) -> Vec<&'k str> {
     let name = name.to_ascii_lowercase();
     let mut near: Vec<_> = known.iter().map(|other| (distance(&name, other), other)).collect();
     near.retain(|(distance, other)| {
-        *distance <= 1 + name.len() / 4 || (name.len() >= NEAREST && other.contains(&name))
+        *distance <= 1 + name.len() / 4 || (name.len() >= WORD && other.contains(&name))
     });
     near.sort();
-    let all = |names: Vec<&str>| names.join(", ");
-    match near.is_empty() {
-        true => format!("there are {}", all(known.iter().map(String::as_str).collect())),
-        false => {
-            let nearest = near.iter().take(NEAREST).map(|(_, other)| other.as_str());
-            format!("did you mean {}?", all(nearest.collect()))
-        }
-    }
+    near.iter().take(NEAREST).map(|(_, other)| other.as_str()).collect()
 }
 
 /// How many letters must be added, left out or changed to make one of the other.
@@ -108,11 +111,26 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_names_are_told_or_all_of_them() {
-        let known = ["lock_ttl", "token_ttl", "upstream_timeout", "path"].map(str::to_owned);
-        assert_eq!(hint("lock_tll", &known), "did you mean lock_ttl?");
-        assert_eq!(hint("LOCK_TTL", &known), "did you mean lock_ttl?");
-        assert_eq!(hint("timeout", &known), "did you mean upstream_timeout?");
-        assert_eq!(hint("colour", &known), "there are lock_ttl, token_ttl, upstream_timeout, path");
+    fn the_nearest_names_are_told_or_all_of_them_once() {
+        let told = |names: &[&str]| {
+            let object = names.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+            let known = ["lock_ttl", "token_ttl", "upstream_timeout", "path"].map(str::to_owned);
+            let mut told = Vec::new();
+            Fields::of(object).end(known, &mut |name, what| told.push(format!("{name}: {what}")));
+            told
+        };
+        for (name, near) in
+            [("lock_tll", "lock_ttl"), ("LOCK_TTL", "lock_ttl"), ("timeout", "upstream_timeout")]
+        {
+            assert_eq!(told(&[name]), [format!("{name}: no such field; did you mean {near}?")]);
+        }
+        assert_eq!(
+            told(&["colour", "pth", "taste"]),
+            [
+                "colour: no such field; there are lock_ttl, token_ttl, upstream_timeout, path",
+                "pth: no such field; did you mean path?",
+                "taste: no such field",
+            ]
+        );
     }
 }
