@@ -38,4 +38,5 @@ mod scope;
 mod tokens;
 mod traces;
 mod trouble;
+mod unread;
 mod workers;

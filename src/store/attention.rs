@@ -117,7 +117,7 @@ impl Store {
         let Some(partition) = Partition::numbered(partition) else {
             return Ok(None);
         };
-        let record = self.look_at(partition, &mark.id).await?;
+        let record = self.listed(partition, &mark.id).await?;
         let waits = record.filter(|record| match list {
             Waiting::Unknown => record.state == State::Unknown,
             Waiting::Cancelling => record.state == State::Cancelling,

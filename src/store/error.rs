@@ -39,6 +39,16 @@ impl StoreError {
         !matches!(self, StoreError::Unreached(_) | StoreError::Declined(_))
     }
 
+    /// Whether one record may be all that is behind it. Not when no server could be reached, nor when
+    /// one declined all that it is asked; of one that gave no answer it cannot be said.
+    pub(super) fn may_be_of_one_record(&self) -> bool {
+        match self {
+            StoreError::Declined(word) => word == FORMAT,
+            StoreError::Lost(_) | StoreError::Protocol { .. } => true,
+            StoreError::Unreached(_) | StoreError::Unconfirmed { .. } => false,
+        }
+    }
+
     /// Every [`StoreError::kind`].
     pub const KINDS: [&str; 5] = ["unreached", "lost", "declined", "unconfirmed", "protocol"];
 
@@ -53,6 +63,9 @@ impl StoreError {
         }
     }
 }
+
+/// Said by our own scripts, of a record that a later release wrote.
+const FORMAT: &str = "FORMAT";
 
 /// Error words Redis gives before it runs anything.
 ///
@@ -72,8 +85,7 @@ const BEFORE_RUNNING: [&str; 15] = [
     "ASK",
     "TRYAGAIN",
     "CROSSSLOT",
-    // Said by our own scripts, of a record that a later release wrote.
-    "FORMAT",
+    FORMAT,
 ];
 
 impl From<RedisError> for StoreError {
@@ -91,6 +103,23 @@ impl StoreError {
             // An error out of a running script may have come after a write: count it as lost.
             let said = [word, category].into_iter().filter(|text| !text.is_empty());
             StoreError::Lost(said.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_order_would_meet_is_not_laid_to_one_record() {
+        let server = BEFORE_RUNNING.iter().filter(|word| **word != FORMAT);
+        for word in server {
+            assert!(!StoreError::of_word(word, "").may_be_of_one_record(), "{word}");
+        }
+        assert!(!StoreError::Unreached("refused".into()).may_be_of_one_record());
+        for word in [FORMAT, "WRONGTYPE", "ERR"] {
+            assert!(StoreError::of_word(word, "").may_be_of_one_record(), "{word}");
         }
     }
 }

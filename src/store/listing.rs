@@ -57,7 +57,7 @@ impl Store {
             while orders.len() < limit
                 && let Some((partition, id)) = met.pop_front()
             {
-                if let Some(record) = self.look_at(partition, &id).await?
+                if let Some(record) = self.listed(partition, &id).await?
                     && record.state != State::None
                     && state.is_none_or(|state| state == record.state)
                 {

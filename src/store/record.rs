@@ -103,6 +103,43 @@ impl Store {
         self.look_with(partition, id, None).await
     }
 
+    /// What one step on one order of a partition came to, told apart from a Redis that is away: an
+    /// error within is that order's own, and says nothing of the next one.
+    ///
+    /// # Errors
+    /// The step's own, where Redis cannot be asked of others either.
+    pub async fn of_one<T>(
+        &self,
+        partition: Partition,
+        step: Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        match step {
+            Err(error) if !error.may_be_of_one_record() => Err(error),
+            // No answer in time, or an error out of a script: does Redis answer at all?
+            Err(error @ StoreError::Lost(_)) => match self.anything_open(partition).await {
+                Ok(_) => Ok(Err(error)),
+                Err(_) => Err(error),
+            },
+            step => Ok(step),
+        }
+    }
+
+    /// The order of that id for a list; `None`, with a line in the log, for one that cannot be read.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub(super) async fn listed(
+        &self,
+        partition: Partition,
+        id: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        let record = self.look_at(partition, id).await;
+        Ok(self.of_one(partition, record).await?.unwrap_or_else(|error| {
+            tracing::warn!(order = id, %error, "an order cannot be read, and is left out of a list");
+            None
+        }))
+    }
+
     async fn look_with(
         &self,
         partition: Partition,

@@ -63,10 +63,25 @@ impl Surveyor {
             left.into_iter().zip(unknown).filter(|(left, it)| is_ending(*left, it.age)).collect();
         ending.sort_by_key(|(left, _)| *left);
         let keep = self.routes.load().unknown_ttl();
-        let mut called = false;
+        let (mut called, mut unread) = (false, false);
         for (left, Unknown { id, .. }) in ending {
             // It may have moved on; one whose record is gone is struck from the indexes.
-            match (self.store.lapse(partition, id, None, keep).await?, left) {
+            let lapse = self.store.lapse(partition, id, None, keep).await;
+            let lapse = match self.store.of_one(partition, lapse).await? {
+                Ok(lapse) => lapse,
+                // Nobody can tell its name, and it does not stand in for one that has one.
+                Err(error) => {
+                    if !std::mem::replace(&mut unread, true) {
+                        self.guard.alarm("unknown-expiring", None);
+                        tracing::error!(
+                            order = id, %error,
+                            "an order of unknown outcome that cannot be read is about to be forgotten"
+                        );
+                    }
+                    continue;
+                }
+            };
+            match (lapse, left) {
                 (Lapse::Moved(State::None), Left::Gone) => {
                     self.guard.alarm("unknown-expiring", None);
                     tracing::error!(
@@ -76,7 +91,8 @@ impl Surveyor {
                 }
                 (Lapse::Moved(State::Unknown), Left::For(left)) if !called => {
                     called = true;
-                    let order = self.named(partition, id).await?;
+                    let order = self.named(partition, id).await;
+                    let order = self.store.of_one(partition, order).await?.unwrap_or_default();
                     self.guard.alarm("unknown-expiring", order.as_ref());
                     tracing::error!(
                         order = id,

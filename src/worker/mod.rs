@@ -8,6 +8,7 @@ mod metrics;
 pub mod reload;
 pub mod resolve;
 pub mod schedule;
+mod stuck;
 pub mod survey;
 
 pub use metrics::ResolveMetrics;

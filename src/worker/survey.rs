@@ -5,12 +5,14 @@
 //! to be forgotten, `expiring` looks for.
 
 use super::expiring::Rounds;
+use super::stuck::Stuck;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
 use crate::model::order::State;
 use crate::route::Routes;
 use crate::store::orders::Lapse;
 use crate::store::settled::Waiters;
+use crate::store::survey::Survey;
 use crate::store::{Store, StoreError};
 use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// One look at one partition. All of them take 5 s and cost Redis 13 commands a second.
 const STEP: Duration = Duration::from_millis(5000 / PARTITIONS as u64);
 
-/// Orders taken from one partition at a time.
+/// Orders taken from one partition at a time, beside those that cannot be looked at.
 const AT_ONCE: u32 = 100;
 
 /// What the last round saw.
@@ -124,16 +126,22 @@ impl Surveyor {
             // The first round does not dawdle: a replica that just started knows nothing yet.
             let mut pause = Duration::ZERO;
             let mut recalled = 0;
-            let mut rounds = Rounds::default();
+            let (mut rounds, mut stuck) = (Rounds::default(), Stuck::default());
             loop {
                 let mut seen = Seen::default();
                 let mut whole = true;
                 for partition in Partition::all() {
                     tokio::time::sleep(pause).await;
                     self.recall(&mut recalled).await;
-                    if let Err(error) = self.look(partition, &mut seen, &mut rounds).await {
+                    let limit = AT_ONCE + stuck.count(partition);
+                    let looked = self.look(partition, limit, &mut seen, &mut rounds).await;
+                    whole &= looked.is_ok();
+                    let done = match looked {
+                        Ok(Some(survey)) => self.see_to(partition, survey, &mut stuck).await,
+                        looked => looked.map(drop),
+                    };
+                    if let Err(error) = done {
                         tracing::debug!(%error, %partition, "a partition could not be looked at");
-                        whole = false;
                         pause = STEP;
                     }
                 }
@@ -155,25 +163,38 @@ impl Surveyor {
         if stand == *recalled || !self.routes.load().can_ask() {
             return;
         }
+        let mut all = true;
         for partition in Partition::all() {
-            if let Err(error) = self.store.in_doubt(partition).await {
-                tracing::debug!(%error, %partition, "its mark could not be looked at");
-                return;
+            let doubt = self.store.in_doubt(partition).await;
+            match self.store.of_one(partition, doubt).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, %partition, "its mark could not be looked at");
+                    all = false;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, %partition, "no mark could be looked at");
+                    return;
+                }
             }
         }
-        *recalled = stand;
+        if all {
+            *recalled = stand;
+        }
     }
 
+    /// Counts what is open in a partition, and finds what is to be seen to there.
     async fn look(
         &self,
         partition: Partition,
+        limit: u32,
         seen: &mut Seen,
         rounds: &mut Rounds,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Survey>, StoreError> {
         if !self.store.anything_open(partition).await? {
-            return Ok(());
+            return Ok(None);
         }
-        let survey = self.store.survey(partition, AT_ONCE, rounds.places(partition)).await?;
+        let survey = self.store.survey(partition, limit, rounds.places(partition)).await?;
         seen.in_flight += survey.in_flight;
         seen.unknown += survey.unknown;
         seen.cancelling += survey.cancelling;
@@ -184,10 +205,29 @@ impl Surveyor {
         }
         seen.oldest_unknown = seen.oldest_unknown.max(survey.oldest_unknown.unwrap_or_default());
         rounds.looked_at(partition, survey.unknown);
+        Ok(Some(survey))
+    }
+
+    /// Sees to each order by itself: what is wrong with one record keeps nobody from the next.
+    async fn see_to(
+        &self,
+        partition: Partition,
+        survey: Survey,
+        stuck: &mut Stuck,
+    ) -> Result<(), StoreError> {
         self.last_call(partition, &survey.some_unknown).await?;
         let keep = self.routes.load().unknown_ttl();
+        let mut unread = Vec::new();
         for id in survey.due {
-            match self.store.lapse(partition, &id, None, keep).await? {
+            let lapse = self.store.lapse(partition, &id, None, keep).await;
+            let lapse = match self.store.of_one(partition, lapse).await? {
+                Ok(lapse) => lapse,
+                Err(error) => {
+                    unread.push((id, error));
+                    continue;
+                }
+            };
+            match lapse {
                 Lapse::Lapsed(fence) => {
                     self.guard.lapsed();
                     tracing::warn!(
@@ -204,6 +244,7 @@ impl Surveyor {
                 Lapse::Held(_) | Lapse::Moved(_) => {}
             }
         }
+        stuck.met(partition, &unread);
         Ok(())
     }
 }
