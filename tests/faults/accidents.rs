@@ -391,7 +391,9 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
     add("accepted-lost", &[], |stage| {
         stage.play();
         let call = Call::post("/later").key("1").json(r#"{"amount":100}"#);
-        assert_eq!(stage.call(&call).status, 202);
+        // 200 where a worker has sent it before the acceptance is asked for again.
+        let status = stage.call(&call).status;
+        assert!([200, 202].contains(&status), "{status}");
         assert_eq!(stage.onceward.fired("accepted-lost"), 1);
         until("it is sent", || stage.heard("/later") == 1);
     });
