@@ -7,7 +7,7 @@ use crate::route::Call;
 use serde_json::Value;
 
 /// Reads one of them.
-pub(super) fn call(here: &str, of: Of, value: Value, bad: Bad<'_>) -> Option<Call> {
+pub(super) fn call(here: &str, value: Value, bad: Bad<'_>) -> Option<Call> {
     let mut fields = Fields::read(value, here, bad)?;
     let mut inner = |field: &str, what: String| bad(&format!("{here}.{field}"), what);
     let method = fields.need::<String>("method", &mut inner);
@@ -22,7 +22,7 @@ pub(super) fn call(here: &str, of: Of, value: Value, bad: Bad<'_>) -> Option<Cal
     if texts.iter().any(|text| names_another(text)) {
         bad(here, "json: only {key} is filled in".into());
     }
-    let outcome = rules(&format!("{here}.outcome"), of, outcome, bad);
+    let outcome = rules(&format!("{here}.outcome"), Of::Call, outcome, bad);
     let path = path?;
     let target: Result<hyper::Uri, _> = path.replace("{key}", "k").parse();
     if !path.starts_with('/') || target.is_err() {

@@ -78,8 +78,8 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The process's values. A `_FILE` that cannot be read or holds nothing is a problem: whoever
-    /// names one asks for what it protects.
+    /// The process's values. A `_FILE` goes before the variable itself; one that cannot be read or
+    /// holds nothing is a problem: whoever names one asks for what it protects.
     pub fn of_process(environment: &dyn Environment, problems: &mut Vec<Problem>) -> Values<'a> {
         let (mut set, mut files) = (BTreeMap::new(), BTreeMap::new());
         for var in vars::VARS {
@@ -94,10 +94,6 @@ impl<'a> Values<'a> {
                         files.insert(var.name, PathBuf::from(path));
                     }
                     Err(what) => problems.push(Problem { at: format!("{name}_FILE"), what }),
-                }
-                if plain.is_some_and(|plain| !plain.is_empty()) {
-                    let what = format!("{name} is set as well; keep one of the two");
-                    problems.push(Problem { at: format!("{name}_FILE"), what });
                 }
             } else if let Some(plain) = plain {
                 set.insert(var.name, plain);

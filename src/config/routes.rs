@@ -200,8 +200,8 @@ fn read_one(
     if let (Some(tuning), Some(_)) = (&mut tuning, &callback) {
         callbacks::settle_tuning(tuning);
     }
-    let query = query.and_then(|query| call("query", Of::Query, query, &mut bad));
-    let cancel = cancel.and_then(|cancel| call("cancel", Of::Cancel, cancel, &mut bad));
+    let query = query.and_then(|query| call("query", query, &mut bad));
+    let cancel = cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
     let step = lifecycle.and_then(|part| lifecycles.part(part, &mut bad));
     if let (Some(tuning), Some(_)) = (&mut tuning, &step) {
         // Without its number an order would pass by its lifecycle.

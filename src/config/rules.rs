@@ -37,12 +37,12 @@ impl RuleShape {
 #[derive(Clone, Copy)]
 pub(super) enum Of {
     Payment,
-    Query,
-    Cancel,
+    /// A query, or a cancel call.
+    Call,
 }
 
 impl Of {
-    /// What such an answer can tell of its order, in words. Another meaning would decide nothing.
+    /// What such an answer may tell of its order, and in words.
     const fn can_tell(self) -> (&'static [Meaning], &'static str) {
         use Meaning::{Absent, Cancelled, Declined, Failed, Succeeded, Unknown};
         match self {
@@ -50,16 +50,10 @@ impl Of {
                 &[Succeeded, Failed, Unknown, Declined],
                 "succeeded, failed, unknown or declined: an answer to the payment tells no more",
             ),
-            Of::Query => (
-                &[Succeeded, Failed, Unknown, Absent],
-                "succeeded, failed, unknown or absent: a query tells no more (an order that is \
-                 closed there has failed)",
-            ),
-            // `failed` may mean the payment or the cancel: it is there to be told from a success.
-            Of::Cancel => (
-                &[Cancelled, Absent, Succeeded, Failed, Unknown],
-                "cancelled, absent, succeeded, or failed and unknown, which decide nothing: a \
-                 cancel call tells no more",
+            // What does not decide anything is there to be told from what does.
+            Of::Call => (
+                &[Succeeded, Failed, Unknown, Declined, Absent, Cancelled],
+                "succeeded, failed, unknown, absent, cancelled or declined",
             ),
         }
     }

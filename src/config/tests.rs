@@ -232,8 +232,8 @@ fn a_rule_may_mean_what_its_answer_can_tell_and_nothing_that_would_decide_nothin
     };
     for (field, place, tells) in [
         ("outcome", "outcome[0]", &["succeeded", "failed", "unknown", "declined"][..]),
-        ("query", "query.outcome[0]", &["succeeded", "failed", "unknown", "absent"]),
-        ("cancel", "cancel.outcome[0]", &["succeeded", "failed", "unknown", "absent", "cancelled"]),
+        ("query", "query.outcome[0]", &all),
+        ("cancel", "cancel.outcome[0]", &all),
     ] {
         for means in all {
             let problems = told(field, means);
@@ -425,18 +425,15 @@ fn a_secrets_file_that_holds_nothing_is_not_taken_for_no_secret() {
 }
 
 #[test]
-fn a_secret_given_twice_is_told_of() {
+fn of_a_secret_given_twice_the_file_counts() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     std::fs::write(&path, "from-a-file").unwrap();
     let file = ("ADMIN_TOKEN_FILE", path.to_str().unwrap());
-    let told = problems(&[file, ("ADMIN_TOKEN", "s3cret")]);
-    assert_eq!(
-        told,
-        ["ONCEWARD_ADMIN_TOKEN_FILE: ONCEWARD_ADMIN_TOKEN is set as well; keep one of the two"]
-    );
-    let config = load(&[file, ("ADMIN_TOKEN", "")]).unwrap();
-    assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
+    for plain in ["s3cret", ""] {
+        let config = load(&[file, ("ADMIN_TOKEN", plain)]).unwrap();
+        assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
+    }
 }
 
 #[test]
