@@ -277,6 +277,7 @@ fn an_order_being_cancelled_is_not_forgotten_without_an_alarm() {
 fn an_unknown_order_is_not_forgotten_without_an_alarm() {
     let (redis, upstream) = (Redis::start(), Upstream::acting(|_, _| Act::Reset));
     let onceward = sidecar(&redis, &upstream).set("UNKNOWN_TTL", "2s").start();
+    onceward.logs("ONCEWARD_UNKNOWN_TTL");
     assert_eq!(Call::pay("1").send(onceward.address).state(), "unknown");
     until("somebody is called", || {
         onceward.metric(r#"onceward_alarms_total{kind="unknown-expiring"}"#) >= 1.0

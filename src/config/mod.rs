@@ -6,6 +6,7 @@
 mod callbacks;
 mod calls;
 mod fields;
+mod forgetting;
 mod lifecycles;
 mod paths;
 mod presets;
@@ -77,7 +78,8 @@ pub struct Config {
     pub traces: Option<trace::Config>,
     /// Variables with our prefix that mean nothing.
     pub strangers: Vec<String>,
-    /// What of trace export cannot be done as it was asked for. Payments run without it.
+    /// What of trace export cannot be done as it was asked for, and what of the routes is at a risk.
+    /// Payments run all the same.
     pub remarks: Vec<Problem>,
 }
 
@@ -155,6 +157,11 @@ impl Config {
         let (routes, _) = load_routes(&values, &mut problems);
         if problems.is_empty() { Ok(routes) } else { Err(Problems(problems)) }
     }
+
+    /// What of routes that were read again is at a risk; they are taken all the same.
+    pub fn remarks_on(routes: &Routes) -> Vec<Problem> {
+        forgetting::remarks(routes, true)
+    }
 }
 
 fn assemble(
@@ -216,7 +223,9 @@ fn assemble(
     let log_format = values.read("LOG_FORMAT", problems, |text| {
         one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
     });
-    let (traces, remarks) = traces::read(values, environment, trace::BUILT);
+    let (traces, mut remarks) = traces::read(values, environment, trace::BUILT);
+    let named = !values.text(vars::var("ROUTES")).is_empty();
+    remarks.extend(forgetting::remarks(&routes, named));
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,

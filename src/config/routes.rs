@@ -2,6 +2,7 @@
 
 use super::calls::call;
 use super::fields::{Bad, Fields};
+use super::forgetting::while_asked_about;
 use super::lifecycles::Lifecycles;
 use super::paths::{check_names, pattern, unnamed};
 use super::read::{Problem, Values};
@@ -200,6 +201,7 @@ fn read_one(
     if let (Some(tuning), Some(_)) = (&mut tuning, &callback) {
         callbacks::settle_tuning(tuning);
     }
+    let is_asked_about = query.is_some() || cancel.is_some();
     let query = query.and_then(|query| call("query", query, &mut bad));
     let cancel = cancel.and_then(|cancel| call("cancel", cancel, &mut bad));
     let step = lifecycle.and_then(|part| lifecycles.part(part, &mut bad));
@@ -215,6 +217,11 @@ fn read_one(
         steady: !query_backoff,
         cancel_delay: time("cancel_delay", cancel_delay, duration).unwrap_or_default(),
     };
+    if let (true, Some(tuning)) = (is_asked_about, &tuning)
+        && let Some(what) = while_asked_about(tuning, &pace)
+    {
+        problems.push(Problem { at: format!("{place}.unknown_ttl"), what });
+    }
     if problems.len() > before {
         return None;
     }

@@ -528,6 +528,64 @@ fn a_callback_routes_problems_are_told_by_field() {
 }
 
 /// ROUTES with this lifecycle, and routes that differ from a good one as each says.
+#[test]
+fn an_order_is_not_forgotten_while_it_is_asked_about_or_cancelled() {
+    let routes = |fields: &[&str]| {
+        let routes: Vec<_> = fields
+            .iter()
+            .enumerate()
+            .map(|(n, more)| format!(r#"{{"name": "r{n}", "path": "/r{n}", {more}}}"#))
+            .collect();
+        format!("[{}]", routes.join(","))
+    };
+    let query = r#""query": {"method": "GET", "path": "/o?id={key}",
+        "outcome": [{"status": [404], "means": "absent"}]}"#;
+    let cancel = r#""cancel": {"method": "POST", "path": "/c?id={key}",
+        "outcome": [{"status": [200], "means": "cancelled"}]}"#;
+    // Of RESOLVE_DEADLINE, SETTLE_DELAY and CANCEL_INTERVAL 80 s are needed.
+    let short = routes(&[
+        query,
+        cancel,
+        &format!(r#""unknown_ttl": "80s", {query}, {cancel}"#),
+        &format!(r#""resolve_deadline": "1s", "settle_delay": "0s", "mode": "nonsense", {query}"#),
+        &format!(r#""preset": "wechat-micropay", "cancel_delay": "100s", {query}, {cancel}"#),
+        &format!(r#""resolve_deadline": "10s", {query}"#),
+        r#""mode": "sync""#,
+        r#""kind": "callback", "key": ["json:/id"]"#,
+    ]);
+    let problems = problems(&[("ROUTES", &short), ("UNKNOWN_TTL", "79s")]);
+    let place = |n: usize| format!("ONCEWARD_ROUTES[{n}] (r{n})");
+    let expected = [
+        (place(0) + ".unknown_ttl", "1m 20s"),
+        (place(1) + ".unknown_ttl", "1m 20s"),
+        (place(3) + ".mode", "sync, async, either"),
+        (place(4) + ".unknown_ttl", "2m"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (at, says)) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(&(at + ": ")) && problem.contains(says), "{problem}");
+    }
+}
+
+#[test]
+fn a_short_time_for_unknown_orders_nobody_asks_about_is_remarked_upon_and_in_force() {
+    let remarks = |vars: &[(&str, &str)]| -> Vec<String> {
+        load(vars).unwrap().remarks.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(remarks(&[]), Vec::<String>::new());
+    assert_eq!(remarks(&[("UNKNOWN_TTL", "60s")]), Vec::<String>::new());
+    let short = remarks(&[("UNKNOWN_TTL", "2s")]);
+    assert!(short.len() == 1 && short[0].starts_with("ONCEWARD_UNKNOWN_TTL: 2s is short"));
+    assert!(short[0].contains("1m and more"), "{short:?}");
+    let routes = r#"[{"name": "a", "path": "/a", "lock_ttl": "200ms", "upstream_timeout": "100ms",
+          "settle_delay": "0s"},
+        {"name": "b", "path": "/b", "upstream_timeout": "3m"},
+        {"name": "c", "path": "/c", "kind": "callback", "key": ["json:/id"]}]"#;
+    let short = remarks(&[("ROUTES", routes), ("UNKNOWN_TTL", "61s")]);
+    assert!(short.len() == 1 && short[0].starts_with("ONCEWARD_ROUTES[1] (b).unknown_ttl: 1m 1s"));
+    assert!(short[0].contains("3m 15s and more"), "{short:?}");
+}
+
 fn with_lifecycle(lifecycle: &str, routes: &[&str]) -> String {
     let routes: Vec<_> = routes
         .iter()
