@@ -55,18 +55,18 @@ local id, attempt, lease_ms, fingerprints, left = ARGV[1], ARGV[2], ARGV[3], ARG
 -- one that has ended, with the token that the order was given when it was fetched or without one. They
 -- decide as what follows would; in doubt, that decides.
 local raw = redis.pcall('GET', record)
-local token, token_hash, callers = KEYS[5], ARGV[10] or '', ARGV[12] or ''
+local token = KEYS[5]
 if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then
   if not raw and string.find(ARGV[6], 'none', 1, true) then
     local t = token and redis.call('HMGET', token, 'caller', 'order', 'spent')
-    local may = not t or (t[1] == callers and t[2] == id and not t[3] and ARGV[11] == '0')
+    local may = not t or (t[1] == ARGV[12] and t[2] == id and not t[3] and ARGV[11] == '0')
     if may and redis.call('SET', lease, attempt .. ':1', 'NX', 'PX', lease_ms) then
       -- A script has one time: what the lease ends at tells it, sooner than TIME would.
       local ends = redis.call('PEXPIRETIME', lease)
       local at = string.format('%d', ends - lease_ms)
       if t then redis.call('HSET', token, 'spent', attempt) end
       redis.call('SET', record, '3 ' .. fingerprints .. ' in_flight open 1 ' .. attempt .. ' 1 none 0 '
-        .. at .. ' ' .. (t and token_hash or '-') .. ' ' .. at .. '\n' .. at .. ' none in_flight '
+        .. at .. ' ' .. (t and ARGV[10] or '-') .. ' ' .. at .. '\n' .. at .. ' none in_flight '
         .. ARGV[7] .. ' claimed\n' .. ARGV[8], 'PX', ARGV[4])
       redis.call('ZADD', due, string.format('%d', ends), id)
       return 'granted 1 1 none ' .. at
@@ -79,10 +79,10 @@ if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then
       if token then
         -- The token stands in the first line, its caller in what was asked.
         local line = string.find(raw, '\n', ends, true)
-        local at = string.find(raw, ' ' .. token_hash .. ' ', ends, true)
+        local at = string.find(raw, ' ' .. ARGV[10] .. ' ', ends, true)
         local asked = string.find(raw, '\nasked ', line, true)
         local length, from = string.match(raw, '^(%d+)\n()', asked + 7)
-        local who = string.find(raw, cmsgpack.pack('caller', callers), from, true)
+        local who = string.find(raw, cmsgpack.pack('caller', ARGV[12]), from, true)
         known = at and at < line and who and who < from + length
       end
       if known then
@@ -93,8 +93,9 @@ if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then
   end
 end
 
-local unknown, lifecycle, token_until = KEYS[4], KEYS[6], tonumber(ARGV[11] or 0)
+local unknown, lifecycle = KEYS[4], KEYS[6]
 local keep_ms, grant_from, by, asks = tonumber(ARGV[4]), ARGV[6], ARGV[7], ARGV[8]
+local token_hash, token_until, callers = ARGV[10] or '', tonumber(ARGV[11] or 0), ARGV[12] or ''
 lease_ms = tonumber(lease_ms)
 local r = read(record, raw)
 local state, fence, attempts = r.state or 'none', tonumber(r.fence or 0), tonumber(r.attempts or 0)
