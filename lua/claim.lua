@@ -75,7 +75,7 @@ if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then
     local ends = 3 + #fingerprints
     if string.find(raw, fingerprints, 3, true) == 3 and (string.find(raw, ' succeeded done ', ends, true)
       == ends or string.find(raw, ' failed done ', ends, true) == ends) then
-      local known = not token
+      local is_its = not token
       if token then
         -- The token stands in the first line, its caller in what was asked.
         local line = string.find(raw, '\n', ends, true)
@@ -83,9 +83,9 @@ if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then
         local asked = string.find(raw, '\nasked ', line, true)
         local length, from = string.match(raw, '^(%d+)\n()', asked + 7)
         local who = string.find(raw, cmsgpack.pack('caller', ARGV[12]), from, true)
-        known = at and at < line and who and who < from + length
+        is_its = at and at < line and who and who < from + length
       end
-      if known then
+      if is_its then
         if left ~= 'yes' then return raw end
         return {'done', raw, redis.call('PTTL', record)}
       end

@@ -257,3 +257,20 @@ impl Reply {
 fn protocol(script: &'static str, reply: String) -> StoreError {
     StoreError::Protocol { script, reply }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// A word of theirs that a part declares would put that part before them, at every call.
+    #[test]
+    fn nothing_stands_before_the_short_ways() {
+        let ends = [(&CLAIM, "return {'done', raw,"), (&SETTLE, "return 'settled'")];
+        for (script, end) in ends {
+            let short = script.text.find(end).unwrap();
+            assert!(!script.text[..short].contains("local function"), "{}", script.name);
+            assert!(script.text[short..].contains("local function"), "{}", script.name);
+        }
+    }
+}
