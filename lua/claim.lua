@@ -52,8 +52,8 @@ local record, lease, due = KEYS[1], KEYS[2], KEYS[3]
 local id, attempt, lease_ms, fingerprints, left = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[9]
 
 -- Two ways are gone by nearly all, and are short: the first claim of a new order, and the duplicate of
--- one that has ended, with the token that the order was given when it was fetched or without one. They
--- decide as what follows would; in doubt, that decides.
+-- one that has ended; each with the token that was fetched for the order, or without one. They decide as
+-- what follows would; in doubt, that decides.
 local raw = redis.pcall('GET', record)
 local token = KEYS[5]
 if not KEYS[6] and not string.find(fingerprints, ',', 1, true) then

@@ -1,22 +1,10 @@
 //! REPLAY_HEADER: a name of its own, or answers would say something else than they mean.
 
+use crate::model::response::is_hop_by_hop;
 use hyper::header::HeaderName;
 
-/// Headers that belong to the connection, or say where a message ends.
-const OF_THE_CONNECTION: [&str; 12] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Headers that belong to one request or say where a message ends, beside those of every hop.
+const OF_THE_CONNECTION: [&str; 3] = ["content-length", "expect", "host"];
 
 /// Headers that callers, payment services and this sidecar say other things by.
 const TAKEN: [&str; 44] = [
@@ -71,7 +59,7 @@ pub(super) fn header(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::try_from(text).map_err(|_| "expected a header's name".to_owned())?;
     let word = name.as_str();
     let own = ["onceward-", "x-forwarded-", "access-control-"];
-    if OF_THE_CONNECTION.contains(&word) {
+    if is_hop_by_hop(word) || OF_THE_CONNECTION.contains(&word) {
         Err(format!("{word} belongs to the connection; expected a name of its own"))
     } else if TAKEN.contains(&word) || own.iter().any(|prefix| word.starts_with(prefix)) {
         Err(format!("{word} means something else already; expected a name of its own"))

@@ -60,25 +60,29 @@ fn is_secretive(name: &str) -> bool {
     (0..name.len()).any(|at| begins(&name.as_bytes()[at..]))
 }
 
-/// Which headers of a message belong to its connection: those listed by the standard (RFC 9110,
-/// section 7.6.1, with the `Proxy-Connection` it knows of), and those that its `Connection` names.
+/// Whether a header belongs to its connection in every message (RFC 9110, section 7.6.1, with the
+/// `Proxy-Connection` it knows of).
+pub fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Which headers of a message belong to its connection: those that always do, and those that its
+/// `Connection` names.
 fn hop_by_hop(headers: &HeaderMap) -> impl Fn(&HeaderName) -> bool {
     // Looked up once: few messages have one, and all their headers are asked about.
     let lines = headers.get_all(header::CONNECTION);
-    move |name| {
-        matches!(
-            name.as_str(),
-            "connection"
-                | "keep-alive"
-                | "proxy-authenticate"
-                | "proxy-connection"
-                | "proxy-authorization"
-                | "te"
-                | "trailer"
-                | "transfer-encoding"
-                | "upgrade"
-        ) || lines.iter().any(|line| names(line, name))
-    }
+    move |name| is_hop_by_hop(name.as_str()) || lines.iter().any(|line| names(line, name))
 }
 
 /// Takes off a message what belongs to its connection, and what is `gone` besides.

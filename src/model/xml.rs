@@ -1,8 +1,8 @@
 //! The text of one element of an XML body, as WeChat Pay v2 posts it.
 //!
 //! Promises: well-formed XML in UTF-8 of at most [`MAX_DEPTH`] levels, the one element with a given
-//! local name, and the text without some of its root's children. Refuses every document type, so there are no entities to expand and nothing to
-//! fetch. Refuses to know namespaces and attributes.
+//! local name, and the text without some of its root's children. Refuses every document type, so
+//! there are no entities to expand and nothing to fetch. Refuses to know namespaces and attributes.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesDecl, Event};
