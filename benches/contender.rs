@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     OncewardOnCluster,
     /// The floor of a first request: see [`floor`].
     WayAlone,
+    /// The floor of what Redis does for a first request.
+    WritesAlone,
     /// The floor of a duplicate that asks Redis.
     EmptyScript,
     /// The floor of a duplicate that does not.
@@ -46,6 +48,7 @@ impl Kind {
             Kind::OncewardThroughRedis => "Onceward, LOCAL_CACHE=0",
             Kind::OncewardOnCluster => "Onceward on a Cluster",
             Kind::WayAlone => "floor: the way alone",
+            Kind::WritesAlone => "floor: the way, its writes done",
             Kind::EmptyScript => "floor: one empty script",
             Kind::HyperAlone => "floor: hyper alone",
         }
@@ -137,6 +140,7 @@ impl Contender {
                 command
             }
             Kind::WayAlone => floor::command("way", address, place)?,
+            Kind::WritesAlone => floor::command("writes", address, place)?,
             Kind::EmptyScript => floor::command("script", address, place)?,
             Kind::HyperAlone => floor::command("library", address, place)?,
         };

@@ -1,17 +1,21 @@
 //! What anybody would pay who goes the same way and does nothing else, measured in the same run.
 //!
-//! Three contenders, each the bench's own executable started again, with two threads and a listener
+//! Four contenders, each the bench's own executable started again, with two threads and a listener
 //! each, as Onceward has them:
 //!
 //! - the way alone: a first request read, a script at Redis, the request passed on, its answer read,
 //!   another script, the answer written ([`way`]);
+//! - the way, its writes done: the same, and the scripts write what Onceward's leave of a payment: the
+//!   lock, the record, its place in the index, then the record again, and lock and place taken out; they
+//!   look at nothing and decide nothing;
 //! - one empty script: a duplicate read, a script at Redis, an answer written ([`way`]);
 //! - hyper alone: a duplicate read and answered by the HTTP library ([`library`]).
 //!
-//! The scripts do nothing, but are handed the very words that Onceward's are ([`recording`]). So no
-//! proxy that tells Redis as much in as many commands takes less of it, and none that reads its
-//! duplicates by that library takes less itself. What Redis says back is a letter, not a record, and
-//! hyper has no timer: where in doubt the floor is too low. Memory is allocated as the sidecar does
+//! Scripts are handed the very words that Onceward's are ([`recording`]), and but for those that write
+//! they do nothing. So no proxy that tells Redis as much in as many commands takes less of it, none
+//! that keeps as much there of a payment does either, and none that reads its duplicates by that
+//! library takes less itself. What Redis says back is a letter, not a record, and hyper has no timer:
+//! where in doubt the floor is too low. Memory is allocated as the sidecar does
 //! it (mimalloc), and the build is the release's, but for its profile.
 
 mod library;
@@ -37,7 +41,7 @@ use tokio::runtime::Builder;
 /// Threads, each with a runtime of its own: one a core of the machine that the README speaks of.
 const THREADS: u64 = 2;
 
-/// The bench itself, to be started as one of the floors: `way`, `script` or `library`.
+/// The bench itself, to be started as one of the floors: `way`, `writes`, `script` or `library`.
 ///
 /// # Errors
 /// When it does not find itself.
@@ -78,6 +82,7 @@ pub(crate) fn run<'w>(
                 let runtime = Builder::new_current_thread().enable_all().build()?;
                 let way = match which {
                     "way" => way::Way::First(upstream),
+                    "writes" => way::Way::Written(upstream),
                     "script" => way::Way::Duplicate,
                     "library" => return runtime.block_on(library::serve(listener, &recording)),
                     _ => return Err(io::Error::other(format!("no floor is called {which}"))),

@@ -33,14 +33,14 @@ pub(crate) struct Workload {
 }
 
 use Kind::{Direct, EmptyScript, HyperAlone, Nginx, NginxLua, NginxResty};
-use Kind::{Onceward, OncewardThroughRedis, WayAlone};
+use Kind::{Onceward, OncewardThroughRedis, WayAlone, WritesAlone};
 
 /// All of them.
 pub(crate) const ALL: &[Workload] = &[
     Workload {
         name: "first",
         how: How::Flood("first"),
-        contenders: &[Direct, Nginx, NginxLua, NginxResty, Onceward, WayAlone],
+        contenders: &[Direct, Nginx, NginxLua, NginxResty, Onceward, WayAlone, WritesAlone],
     },
     Workload {
         name: "duplicate",

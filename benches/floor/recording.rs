@@ -6,7 +6,7 @@ use crate::BenchError;
 use crate::contender::{Contender, Kind, Place};
 use crate::wire::{Reply, Wire, payment};
 use memchr::memmem;
-use redis::{Client, Connection, RedisError};
+use redis::{Client, Connection, RedisError, RedisResult};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -16,7 +16,23 @@ use std::time::Duration;
 /// The script that is run instead.
 const NOTHING: &str = "return 'x'";
 
-/// What Redis answers to it.
+/// What is written of a payment that begins: its lock, its record, its place in the index. Keys and
+/// words are those of `lua/claim.lua`.
+const CLAIM: &str = "
+    redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3])
+    redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[4])
+    redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+    return 'x'";
+
+/// What is written of one that has ended: its record, and the rest is taken out. Keys and words are
+/// those of `lua/settle.lua`.
+const SETTLE: &str = "
+    redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[2])
+    redis.call('ZREM', KEYS[3], ARGV[1])
+    redis.call('DEL', KEYS[2])
+    return 'x'";
+
+/// What Redis answers to any of these.
 pub(super) const REPLY: &[u8] = b"$1\r\nx\r\n";
 
 /// Longer than Redis takes to tell of a command.
@@ -29,6 +45,10 @@ pub(super) struct Recording {
     pub(super) claim: Step,
     /// Its second.
     pub(super) settle: Step,
+    /// The first, for a script that writes.
+    pub(super) claim_written: Step,
+    /// The second, likewise.
+    pub(super) settle_written: Step,
     /// A duplicate's, where Redis is asked for each.
     pub(super) duplicate: Step,
     /// What a duplicate is answered.
@@ -53,21 +73,43 @@ fn file(folder: &Path) -> PathBuf {
 /// When it told Redis anything but two commands for a payment and one for a duplicate.
 pub(crate) fn record(place: &Place<'_>) -> Result<(), BenchError> {
     let client = Client::open(place.redis.url())?;
-    let mut load = redis::cmd("SCRIPT");
-    let sha: String = load.arg("LOAD").arg(NOTHING).query(&mut client.get_connection()?)?;
     let ([(first, _), (other, _)], asking) = (
         heard(Kind::Onceward, &[2], place, &client)?,
         heard(Kind::OncewardThroughRedis, &[2, 1, 1], place, &client)?,
     );
     let [(same, replay), (another, _)] = asking;
+    let mut redis = client.get_connection()?;
+    let [nothing, claim, settle] = [NOTHING, CLAIM, SETTLE].map(|script| -> RedisResult<String> {
+        redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut redis)
+    });
+    let (nothing, claim, settle) = (nothing?, claim?, settle?);
+    is_written(&mut redis, [(&claim, &first[0]), (&settle, &first[1])])?;
+    let [claims, settles] = [0, 1].map(|turn| [&first[turn], &other[turn], &other[turn]]);
     let recording = Recording {
-        claim: Step::of(&sha, [&first[0], &other[0], &other[0]])?,
-        settle: Step::of(&sha, [&first[1], &other[1], &other[1]])?,
-        duplicate: Step::of(&sha, [&same[2], &same[3], &another[2]])?,
+        claim: Step::of(&nothing, claims)?,
+        settle: Step::of(&nothing, settles)?,
+        claim_written: Step::of(&claim, claims)?,
+        settle_written: Step::of(&settle, settles)?,
+        duplicate: Step::of(&nothing, [&same[2], &same[3], &another[2]])?,
         replay,
     };
     let text = serde_json::to_vec(&recording).map_err(io::Error::other)?;
     Ok(fs::write(file(place.folder), text)?)
+}
+
+/// Sees that the scripts write what they are to with the words they will be given: after the first of
+/// them the record, the lock and the index are there, after the second the record alone.
+fn is_written(redis: &mut Connection, scripts: [(&String, &Words); 2]) -> Result<(), BenchError> {
+    redis::cmd("FLUSHALL").exec(redis)?;
+    for ((sha, words), there) in scripts.into_iter().zip([3, 1]) {
+        // EVALSHA, the script, the number of keys, the keys: the first three are those.
+        redis::cmd("EVALSHA").arg(sha).arg(&words[2..]).exec(redis)?;
+        let found: usize = redis::cmd("EXISTS").arg(&words[3..6]).query(redis)?;
+        if found != there {
+            return Err(BenchError::Wrong(format!("of a payment {found} keys, not {there}")));
+        }
+    }
+    Ok(())
 }
 
 /// What Redis was told, command by command, and what the last request was answered.

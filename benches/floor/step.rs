@@ -1,6 +1,7 @@
 //! A command with the words of one of Onceward's, for a script that does nothing.
 
 use crate::BenchError;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -13,6 +14,11 @@ pub(super) type Words = Vec<Vec<u8>>;
 /// The least letters of what takes as many values as there are orders: a partition's name has fewer.
 const FRESH: usize = 8;
 
+/// What stands before a partition's number, of two digits, in a key; and how many there are. Nothing
+/// else in a word begins so.
+const PARTITION: &[u8] = b"{p";
+const PARTITIONS: u64 = 64;
+
 /// The command as it goes over the wire. Redis' Lua keeps one copy of equal words, so where words of
 /// Onceward's differ from command to command, these do.
 #[derive(Debug, Deserialize, Serialize)]
@@ -22,6 +28,8 @@ pub(super) struct Step {
     each: Vec<Range<usize>>,
     /// Where a number goes that all commands about an order have.
     order: Vec<Range<usize>>,
+    /// Where its partition's goes, in the keys.
+    partition: Vec<Range<usize>>,
 }
 
 impl Step {
@@ -34,7 +42,7 @@ impl Step {
         if [again, other].iter().any(|words| words.len() != one.len()) {
             return Err(BenchError::Wrong("two payments told Redis so many words each".into()));
         }
-        let (mut each, mut order) = (Vec::new(), Vec::new());
+        let (mut each, mut order, mut partition) = (Vec::new(), Vec::new(), Vec::new());
         let mut command = format!("*{}\r\n", one.len()).into_bytes();
         for (place, word) in one.iter().enumerate() {
             // EVALSHA, the script, its words.
@@ -45,10 +53,13 @@ impl Step {
                 (Some(range), _) => each.push(here(range)),
                 (None, range) => order.extend(range.map(here)),
             }
+            if let Some(at) = memmem::find(word, PARTITION) {
+                partition.push(here(at + PARTITION.len()..at + PARTITION.len() + 2));
+            }
             command.extend_from_slice(said);
             command.extend_from_slice(b"\r\n");
         }
-        Ok(Step { command, each, order })
+        Ok(Step { command, each, order, partition })
     }
 
     /// Adds the command to those that are leaving, its own number in it and that of its order.
@@ -61,6 +72,11 @@ impl Step {
                 let letters = &mut out[begins + start..begins + end];
                 letters.copy_from_slice(&number[DIGITS - (end - start)..]);
             }
+        }
+        let partition = order % PARTITIONS;
+        let digits = [b'0' + (partition / 10) as u8, b'0' + (partition % 10) as u8];
+        for Range { start, end } in self.partition.iter().cloned() {
+            out[begins + start..begins + end].copy_from_slice(&digits);
         }
     }
 }

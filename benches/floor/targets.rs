@@ -30,7 +30,7 @@ const TARGETS: [Target; 6] = [
         figure: |sample| sample.redis_cpu,
         aim: "0.50x, 16 us",
         ours: Kind::Onceward,
-        floor: Kind::WayAlone,
+        floor: Kind::WritesAlone,
     },
     Target {
         what: "first, 1,000 a second: p99",

@@ -25,6 +25,8 @@ const READ: usize = 16 * 1024;
 pub(super) enum Way {
     /// Claim, forward to this payment service, settle.
     First(SocketAddr),
+    /// Likewise, and Redis writes what a payment leaves there.
+    Written(SocketAddr),
     /// Ask, and answer what was recorded.
     Duplicate,
 }
@@ -85,10 +87,12 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 async fn caller(mut stream: TcpStream, thread: Arc<Thread>) -> io::Result<()> {
-    let Recording { claim, settle, duplicate, replay } = &*thread.recording;
+    let Recording { claim, settle, claim_written, settle_written, duplicate, replay } =
+        &*thread.recording;
     let replay = replay.bytes();
     let mut payment = match thread.way {
-        Way::First(service) => Some(connect(service).await?),
+        Way::First(service) => Some((connect(service).await?, claim, settle)),
+        Way::Written(service) => Some((connect(service).await?, claim_written, settle_written)),
         Way::Duplicate => None,
     };
     let (mut request, mut answer) = (Message::default(), Message::default());
@@ -97,7 +101,7 @@ async fn caller(mut stream: TcpStream, thread: Arc<Thread>) -> io::Result<()> {
         let length = request.arrives(&mut stream).await?;
         let number = thread.number.fetch_add(thread.threads, Ordering::Relaxed);
         match &mut payment {
-            Some(service) => {
+            Some((service, claim, settle)) => {
                 thread.ask(claim, number, &replied).await;
                 service.write_all(&request.bytes[..length]).await?;
                 let length = answer.arrives(service).await?;
