@@ -202,8 +202,8 @@ pub fn run(
             faults: shared.faults.clone(),
         };
         let over = CancellationToken::new();
-        let limits = serve::Config { header_timeout: config.header_timeout };
-        let admin = serve::serve(admin_listener, limits, admin::service(admin), over.clone());
+        let admin =
+            serve::serve(admin_listener, patience(config), admin::service(admin), over.clone());
         let watching = over.run_until_cancelled(link.watch());
         let listening = shared.waiters.listen(link.clone(), store.names().clone(), over.clone());
         let reloading = async {
@@ -324,8 +324,8 @@ impl Shared {
     async fn serve(&self, listener: TcpListener, link: Arc<Link>) -> Result<End, StartError> {
         let plane = Arc::new(self.plane(link));
         let running = plane.guard.running.clone();
-        let limits = serve::Config { header_timeout: self.config.header_timeout };
-        let serving = serve::serve(listener, limits, http::stack(plane), self.stop.clone());
+        let patience = patience(&self.config);
+        let serving = serve::serve(listener, patience, http::stack(plane), self.stop.clone());
         let draining = async {
             self.stop.cancelled().await;
             tokio::time::sleep(self.config.drain_timeout).await;
@@ -421,4 +421,9 @@ fn replica_name() -> String {
     let host = host.trim().replace(' ', "-");
     let host = if host.is_empty() { "onceward" } else { &host };
     format!("{host}/{}", std::process::id())
+}
+
+/// How long callers' connections are waited for.
+fn patience(config: &Config) -> serve::Patience {
+    serve::Patience { head: config.header_timeout, idle: config.idle_timeout }
 }

@@ -48,6 +48,7 @@ pub struct Config {
     /// For what is not protected; a route has its own.
     pub upstream_timeout: Duration,
     pub header_timeout: Duration,
+    pub idle_timeout: Duration,
     pub body_timeout: Duration,
     /// Where Redis is: REDIS_URL, REDIS_MODE and the certificates.
     pub redis: Arc<Place>,
@@ -188,6 +189,7 @@ fn assemble(
     // Its problems were told with the routes' defaults.
     let upstream_timeout = positive(values.text(vars::var("UPSTREAM_TIMEOUT"))).ok();
     let header_timeout = values.read("HEADER_TIMEOUT", problems, positive);
+    let idle_timeout = values.read("IDLE_TIMEOUT", problems, positive);
     let body_timeout = values.read("BODY_TIMEOUT", problems, positive);
     let redis = redis::place(values, problems);
     let redis_timeout = values.read("REDIS_TIMEOUT", problems, positive);
@@ -235,6 +237,7 @@ fn assemble(
         upstream_connect_timeout: upstream_connect_timeout?,
         upstream_timeout: upstream_timeout?,
         header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
         body_timeout: body_timeout?,
         redis: redis?,
         redis_timeout: redis_timeout?,

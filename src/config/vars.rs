@@ -55,6 +55,11 @@ pub const VARS: &[Var] = &[
     route("UPSTREAM_TIMEOUT", "30s", "how long it may take to answer"),
     process("HEADER_TIMEOUT", "10s", "how long a caller may take for a request's head"),
     process(
+        "IDLE_TIMEOUT",
+        "75s",
+        "how long a caller's connection may idle between two requests; more than gateways allow",
+    ),
+    process(
         "BODY_TIMEOUT",
         "30s",
         "how long for a protected body, or between two pieces of another",

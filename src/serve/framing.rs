@@ -86,6 +86,11 @@ impl Watch {
         matches!(self.at, At::Head) && !self.head.begun && self.begun.length == 0
     }
 
+    /// Whether a head has begun and not ended.
+    pub(super) fn in_head(&self) -> bool {
+        matches!(self.at, At::Head) && !self.between_requests()
+    }
+
     pub(super) fn see(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.at {

@@ -4,7 +4,10 @@
 
 mod alarm;
 mod framing;
+mod pace;
 mod socket;
+
+pub use pace::Patience;
 
 use alarm::Alarm;
 use framing::Doubt;
@@ -13,6 +16,7 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use pace::Pace;
 use socket::Socket;
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -41,13 +45,6 @@ const MAX_READ: usize = 96 * 1024;
 
 /// After an accept failed (out of descriptors, mostly), the pause before the next.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-
-/// What a connection is held to.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// How long a request's head may take, and how long a connection may idle between requests.
-    pub header_timeout: Duration,
-}
 
 /// A request's body, and the connection it comes on.
 #[derive(Debug)]
@@ -105,7 +102,7 @@ impl Connection {
 /// When the listener cannot be used by this thread's runtime.
 pub async fn serve<S>(
     listener: std::net::TcpListener,
-    config: Config,
+    patience: Patience,
     service: S,
     stop: CancellationToken,
 ) -> io::Result<()>
@@ -122,7 +119,7 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 let service = service.clone();
-                connections.spawn(one(stream, config, peer.ip(), service, stop.clone()));
+                connections.spawn(one(stream, patience, peer.ip(), service, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -138,8 +135,13 @@ where
 }
 
 /// Serves one connection to its end.
-async fn one<S>(stream: TcpStream, config: Config, ip: IpAddr, service: S, stop: CancellationToken)
-where
+async fn one<S>(
+    stream: TcpStream,
+    patience: Patience,
+    ip: IpAddr,
+    service: S,
+    stop: CancellationToken,
+) where
     S: Service<Request<Arrived>, Response = Response<Payload>, Error = Infallible> + Clone + Send,
     S::Future: Send,
 {
@@ -148,7 +150,8 @@ where
     }
     let doubt = Doubt::default();
     let reset = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Socket::new(stream, doubt.clone(), reset.clone()));
+    let pace = Pace::default();
+    let io = TokioIo::new(Socket::new(stream, doubt.clone(), pace.clone(), reset.clone()));
     // Digits, dots and colons are always a header's value.
     let Ok(address) = HeaderValue::try_from(ip.to_string()) else {
         return;
@@ -161,8 +164,8 @@ where
         service.clone().call(request.map(|body| Arrived { body, connection }))
     });
     let serving = http1::Builder::new()
-        .timer(Alarm::default())
-        .header_read_timeout(config.header_timeout)
+        .timer(Alarm::new(pace, patience))
+        .header_read_timeout(patience.head)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_READ)

@@ -6,6 +6,7 @@
 //! for a while before the socket goes.
 
 use super::framing::{Doubt, Watch};
+use super::pace::Pace;
 use crate::payload::short;
 use std::future::Future;
 use std::io;
@@ -28,6 +29,7 @@ const SCRATCH: usize = 4 * 1024;
 pub(super) struct Socket<S: AsFd> {
     stream: S,
     watch: Watch,
+    pace: Pace,
     end: End,
     /// Whether the connection is reset when this is dropped.
     reset: Arc<AtomicBool>,
@@ -41,9 +43,10 @@ enum End {
 }
 
 impl<S: AsFd> Socket<S> {
-    /// Watches `stream`; `doubt` is told of the first request that could be read in two ways.
-    pub(super) fn new(stream: S, doubt: Doubt, reset: Arc<AtomicBool>) -> Socket<S> {
-        Socket { stream, watch: Watch::new(doubt), end: End::Open, reset }
+    /// Watches `stream`; `doubt` is told of the first request that could be read in two ways, `pace` of
+    /// where the stream stands.
+    pub(super) fn new(stream: S, doubt: Doubt, pace: Pace, reset: Arc<AtomicBool>) -> Socket<S> {
+        Socket { stream, watch: Watch::new(doubt), pace, end: End::Open, reset }
     }
 }
 
@@ -66,6 +69,10 @@ impl<S: AsyncRead + AsFd + Unpin> AsyncRead for Socket<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         this.watch.see(&buffer.filled()[before..]);
+        match this.watch.between_requests() {
+            true => this.pace.between(),
+            false => this.pace.within(this.watch.in_head()),
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -90,3 +90,45 @@ fn slow_callers_do_not_stop_the_others() {
         assert_eq!((reply.status, reply.state()), (200, "succeeded"));
     }
 }
+
+/// One payment on a connection of a sidecar with these timeouts.
+fn paid(header_timeout: &str, idle_timeout: &str, then: impl FnOnce(&mut Wire)) {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = guarded(&redis, &upstream)
+        .set("HEADER_TIMEOUT", header_timeout)
+        .set("IDLE_TIMEOUT", idle_timeout)
+        .start();
+    let mut wire = Wire::open(onceward.address);
+    assert!(pay(&mut wire));
+    then(&mut wire);
+}
+
+/// Whether it is answered.
+fn pay(wire: &mut Wire) -> bool {
+    let sent = wire.send(format!("{PAY}Content-Length: 0\r\n\r\n").as_bytes());
+    sent && wire.reply().is_some_and(|reply| reply.status == 200)
+}
+
+#[test]
+fn a_connection_may_idle_for_longer_than_a_head_may_take() {
+    paid("500ms", "600s", |wire| {
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(1500));
+            assert!(pay(wire), "closed while it idled");
+        }
+    });
+}
+
+#[test]
+fn a_connection_does_not_idle_for_ever() {
+    paid("600s", "500ms", |wire| assert_eq!(wire.end(), Ok(())));
+}
+
+#[test]
+fn a_slow_head_is_cut_off_on_a_connection_that_idled() {
+    paid("500ms", "600s", |wire| {
+        assert!(wire.send(b"POST /pay HTTP/1.1\r\nHost: "));
+        assert!(wire.reply().is_none_or(|reply| reply.status == 408));
+        assert_eq!(wire.end(), Ok(()));
+    });
+}
