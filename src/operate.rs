@@ -6,10 +6,11 @@ mod ask;
 pub mod fault;
 
 use crate::config::AdminPlane;
+use crate::model::address::{self, RESERVED};
 use ask::ask;
 use clap::{Args, Subcommand};
 use hyper::{Method, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -84,13 +85,11 @@ pub fn order(plane: &AdminPlane, act: Act) -> ExitCode {
             (which, Some("resolve"), json!({"state": state, "why": why}))
         }
     };
-    let text = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let verb_part = verb.map(|verb| format!("/{verb}")).unwrap_or_default();
     let target = format!(
-        "/admin/orders/{}/{}{verb_part}?scope={}",
-        text(&which.route),
-        text(&which.key),
-        text(&which.scope)
+        "/admin/orders/{}{verb_part}?scope={}",
+        address::written(&which.route, &which.key),
+        utf8_percent_encode(&which.scope, RESERVED)
     );
     match verb {
         None => told(plane, ask(plane, Method::GET, &target, String::new())),

@@ -7,6 +7,7 @@ mod scope;
 
 pub use callback::{Ack, Callback, Tells};
 
+use crate::model::address::RESERVED;
 use crate::model::identity::Order;
 use crate::model::ignore::Ignore;
 use crate::model::key::Key;
@@ -17,7 +18,7 @@ use crate::model::path::{Params, Pattern};
 use crate::model::source::Source;
 use hyper::Method;
 use hyper::header::HeaderName;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,9 +193,6 @@ impl Route {
 
 /// What stands for the order number in a call.
 const KEY: &str = "{key}";
-
-/// All but what RFC 3986 lets stand as it is (section 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Call {
     /// Its path and query for this order number.

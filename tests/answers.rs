@@ -56,6 +56,8 @@ fn queued_gets_202_with_its_place_and_another_payload_422() {
     let again = Call::pay("1").send(onceward.address);
     assert_eq!((again.status, again.state()), (202, "queued"));
     assert_eq!(again.header("location"), Some("/_onceward/orders/pay/1"));
+    let other = Call::pay("2024-0001/a").send(onceward.address);
+    assert_eq!(other.header("location"), Some("/_onceward/orders/pay/2024-0001%2Fa"));
     mismatch(&onceward, "1", "queued");
 }
 

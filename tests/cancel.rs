@@ -226,6 +226,36 @@ fn the_order_command_shows_cancels_and_resolves() {
 }
 
 #[test]
+fn an_order_is_found_however_its_address_is_encoded() {
+    let (redis, upstream) = (Redis::start(), open());
+    for name in ["pay-order", "pay_order", "pay.v2"] {
+        let named = routes(|route| route["name"] = name.into());
+        let onceward = asking(&redis, &upstream).set("ROUTES", &named).start();
+        Call::pay("K-1").send(onceward.address);
+        let all: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for (route, key) in [(name, "K-1"), (name, "K%2D1"), (&*all, "%4B-1")] {
+            let own = Call::get(&format!("/_onceward/orders/{route}/{key}"));
+            let seen = own.send(onceward.address).json();
+            assert_eq!((&seen["route"], &seen["key"]), (&name.into(), &"K-1".into()), "{route}");
+            let seen = Call::get(&format!("/admin/orders/{route}/{key}")).send(onceward.admin);
+            assert_eq!(seen.json()["route"], name, "{route}");
+        }
+        let cancel = Call::post(&format!("/_onceward/orders/{all}/new-1/cancel"));
+        assert_eq!(cancel.send(onceward.address).status, 200);
+        let cancel = Call::post(&format!("/admin/orders/{all}/new-2/cancel"));
+        assert_eq!(cancel.send(onceward.admin).status, 200);
+        for arguments in [
+            &["show", name, "K-1"][..],
+            &["resolve", name, "K-1", "--state", "failed"],
+            &["cancel", name, "new-3"],
+        ] {
+            let output = order(&onceward, "", arguments);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        }
+    }
+}
+
+#[test]
 fn cancelling_twice_answers_the_same() {
     let redis = Redis::start();
     let upstream = Upstream::acting(|_, request| match request.target.as_str() {

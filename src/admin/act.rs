@@ -6,8 +6,8 @@ use super::orders::{away, bad, only, parameter};
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem};
+use crate::model::address;
 use crate::model::identity::Order;
-use crate::model::key::Key;
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::serve::Arrived;
@@ -16,7 +16,6 @@ use crate::store::resolve::{Permission, Release, Resolution, Resolve, Word};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::{Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -47,10 +46,9 @@ impl Admin {
     ) -> Result<Response<Payload>, Problem> {
         only(&request, &["scope"])?;
         let absent = || Problem::new(Name::NotFound, "No such order.");
-        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
-        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let (route, key) = address::read(route, key).ok_or_else(absent)?;
         let scope = parameter(&request, "scope")?.unwrap_or_default();
-        let order = self.routes.load().order(route, &scope, key);
+        let order = self.routes.load().order(&route, &scope, key);
         let wish = read(request).await?;
         let why = why(&wish);
         // Its holder may have died without anybody having looked since.

@@ -6,15 +6,13 @@ use super::mask;
 use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem};
-use crate::model::form;
-use crate::model::key::Key;
+use crate::model::{address, form};
 use crate::model::order::State;
 use crate::payload::Payload;
 use crate::serve::Arrived;
 use crate::store::listing::Mark;
 use crate::store::record::Record;
 use hyper::{Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// Orders on one page, unless `limit` says otherwise, and at the most.
@@ -69,11 +67,10 @@ impl Admin {
             Some(_) => return Err(bad("masked: expected true or false.")),
         };
         let absent = || Problem::new(Name::NotFound, "No such order.");
-        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
-        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let (route, key) = address::read(route, key).ok_or_else(absent)?;
         let scope = parameter(request, "scope")?.unwrap_or_default();
         // Not only routes in force: an order may outlive its route's name.
-        let order = self.routes.load().order(route, &scope, key);
+        let order = self.routes.load().order(&route, &scope, key);
         let record = self.store.look(&order).await.map_err(|_| away())?.ok_or_else(absent)?;
         let mut document = shown(&record, masked);
         if matches!(record.state, State::Unknown | State::Cancelling) {

@@ -9,14 +9,13 @@ use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE};
 use crate::fault::Subject;
 use crate::guard::Refusal;
+use crate::model::address;
 use crate::model::identity::Order;
-use crate::model::key::Key;
 use crate::model::order::State;
 use crate::route::Route;
 use crate::store::cancel::{Cancel, CancelAsk};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Request, StatusCode};
-use percent_encoding::percent_decode_str;
 use std::time::Duration;
 
 /// Nothing is asked for in a body; what comes is read and passed over.
@@ -32,9 +31,8 @@ impl Plane {
         let (head, Arrived { body, .. }) = request.into_parts();
         read_body(body, MAX_BODY, self.config.body_timeout).await?;
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
-        let route = self.routes.load().of_orders(route).cloned().ok_or_else(absent)?;
-        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
-        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let (route, key) = address::read(route, key).ok_or_else(absent)?;
+        let route = self.routes.load().of_orders(&route).cloned().ok_or_else(absent)?;
         Subject::is_about(&route.name, key.as_str());
         if !route.client_cancel {
             let detail = "Only an operator cancels this route's orders.";

@@ -7,12 +7,11 @@ use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE};
 use crate::fault::Subject;
+use crate::model::address;
 use crate::model::identity::Order;
-use crate::model::key::Key;
 use crate::store::record::Record;
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
-use percent_encoding::percent_decode_str;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,9 +30,8 @@ impl Plane {
     ) -> Result<Answered, Problem> {
         // Whether it is unknown, expired or somebody else's: one answer.
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
-        let route = self.routes.load().of_orders(route).cloned().ok_or_else(absent)?;
-        let key = percent_decode_str(key).decode_utf8().map_err(|_| absent())?;
-        let key = Key::from_text(&key).map_err(|_| absent())?;
+        let (route, key) = address::read(route, key).ok_or_else(absent)?;
+        let route = self.routes.load().of_orders(&route).cloned().ok_or_else(absent)?;
         Subject::is_about(&route.name, key.as_str());
         let headers = request.headers();
         let order = route.order(&scope(&route, headers)?, key);

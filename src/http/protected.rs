@@ -8,6 +8,7 @@ use super::{Answered, Arrived, Plane};
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE};
 use crate::guard::{Answer, Payment};
+use crate::model::address;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::model::path::Params;
@@ -18,7 +19,6 @@ use crate::route::{Route, TokenUse};
 use crate::store::record::Record;
 use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 
 impl Plane {
@@ -100,8 +100,8 @@ impl Plane {
     fn accepted(&self, record: &Record) -> Response<Payload> {
         let mut response = crate::answer::json(StatusCode::ACCEPTED, &document::of(record));
         let headers = response.headers_mut();
-        let key = utf8_percent_encode(&record.key, NON_ALPHANUMERIC);
-        let place = format!("{}/orders/{}/{key}", self.config.prefix, record.route);
+        let order = address::written(&record.route, &record.key);
+        let place = format!("{}/orders/{order}", self.config.prefix);
         // All of it is visible ASCII.
         if let Ok(place) = HeaderValue::from_str(&place) {
             headers.insert(LOCATION, place);

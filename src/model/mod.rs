@@ -5,6 +5,7 @@
 //! Where callers and payment services could read one text in two ways, these rooms refuse it:
 //! whoever reads another order number than we do pays twice.
 
+pub mod address;
 pub mod event;
 pub mod field;
 pub mod form;

@@ -2,14 +2,12 @@
 
 use super::{ask, told};
 use crate::config::AdminPlane;
+use crate::model::address::RESERVED;
 use clap::{Args, Subcommand};
 use hyper::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
-
-/// What of a name cannot stand in a path: a good one stands as it is.
-const WRITTEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// Kinds whose value is a text, whatever it looks like.
 const TEXTS: [&str; 3] = ["delay", "body", "error"];
@@ -119,7 +117,7 @@ pub fn main(plane: &AdminPlane, act: Act) -> ExitCode {
 }
 
 fn place(id: &str) -> String {
-    format!("/admin/faults/{}", utf8_percent_encode(id, WRITTEN))
+    format!("/admin/faults/{}", utf8_percent_encode(id, RESERVED))
 }
 
 /// A rule a line: name, place, fault, whom, what came of it.
