@@ -125,12 +125,14 @@ fn every_problem_of_a_configuration_is_told_at_once() {
 #[test]
 fn a_value_that_is_no_text_is_not_taken_for_the_default() {
     use std::os::unix::ffi::OsStrExt;
-    let value = std::ffi::OsStr::from_bytes(b"7s\xff");
-    let mut command = nothing_set().command();
-    let output = command.env("ONCEWARD_LOCK_TTL", value).arg("check").output();
-    let output = output.expect("onceward runs");
-    assert_eq!(output.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("ONCEWARD_LOCK_TTL"));
+    for (name, value) in [("LOCK_TTL", &b"7s\xff"[..]), ("SECRET", b"s3cret-s3cret-s3cret\xff")] {
+        let (name, value) = (format!("ONCEWARD_{name}"), std::ffi::OsStr::from_bytes(value));
+        let mut command = nothing_set().command();
+        let output = command.env(&name, value).arg("check").output().expect("onceward runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(&format!("  {name}: is not UTF-8 text\n")), "{said}");
+    }
 }
 
 #[test]

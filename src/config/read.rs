@@ -1,21 +1,22 @@
 //! Reading variables from wherever they come, and gathering every problem on the way.
 
-use super::vars::{self, PREFIX, Var};
+use super::vars::{self, OTEL, PREFIX, Var};
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Where variables come from: the process, or a map in a test.
 pub trait Environment {
-    /// The value of a variable, by its whole name.
-    fn get(&self, name: &str) -> Option<String>;
+    /// The value of a variable, by its whole name; whatever bytes it holds.
+    fn get(&self, name: &str) -> Option<OsString>;
     /// Every name there is.
     fn names(&self) -> Vec<String>;
 }
 
-impl Environment for HashMap<String, String> {
-    fn get(&self, name: &str) -> Option<String> {
-        HashMap::get(self, name).cloned()
+impl<T: Clone + Into<OsString>> Environment for HashMap<String, T> {
+    fn get(&self, name: &str) -> Option<OsString> {
+        HashMap::get(self, name).cloned().map(Into::into)
     }
 
     fn names(&self) -> Vec<String> {
@@ -29,9 +30,8 @@ pub struct Process;
 
 #[allow(clippy::disallowed_methods, reason = "this is the one room that reads the environment")]
 impl Environment for Process {
-    fn get(&self, name: &str) -> Option<String> {
-        // What is no text is set all the same, and refused by whoever reads it; not the default.
-        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    fn get(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
     }
 
     fn names(&self) -> Vec<String> {
@@ -79,14 +79,24 @@ pub struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// The process's values. A `_FILE` goes before the variable itself; one that cannot be read or
-    /// holds nothing is a problem: whoever names one asks for what it protects.
+    /// holds nothing is a problem: whoever names one asks for what it protects. So is what is no
+    /// text: taken for one, secrets that differ would be the same.
     pub fn of_process(environment: &dyn Environment, problems: &mut Vec<Problem>) -> Values<'a> {
         let (mut set, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let text = |name: &str, problems: &mut Vec<Problem>| match text(environment, name)? {
+            Ok(text) => Some(text),
+            // OpenTelemetry's are told of with the rest of traces; no payment depends on them.
+            Err(_) if name.starts_with(OTEL) => None,
+            Err(what) => {
+                problems.push(Problem { at: name.to_owned(), what });
+                None
+            }
+        };
         for var in vars::VARS {
             let name = var.whole_name();
-            let plain = environment.get(&name).map(|value| value.trim().to_owned());
+            let plain = text(&name, problems).map(|value| value.trim().to_owned());
             if var.secret
-                && let Some(path) = environment.get(&format!("{name}_FILE"))
+                && let Some(path) = text(&format!("{name}_FILE"), problems)
             {
                 match secret(&path) {
                     Ok(value) => {
@@ -152,6 +162,12 @@ impl<'a> Values<'a> {
             Some(_) => format!("{}{}", self.place, var.name.to_ascii_lowercase()),
         }
     }
+}
+
+/// The text of a variable that is set.
+pub(super) fn text(environment: &dyn Environment, name: &str) -> Option<Result<String, String>> {
+    let value = environment.get(name)?;
+    Some(value.into_string().map_err(|_| "is not UTF-8 text".to_owned()))
 }
 
 /// What stands in a secret's file.

@@ -5,6 +5,8 @@ use super::*;
 use crate::model::source::Source;
 use crate::route::{OnUnknown, TokenUse};
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
 fn load(vars: &[(&str, &str)]) -> Result<Config, Problems> {
     let environment: HashMap<String, String> =
@@ -139,6 +141,23 @@ fn a_secret_is_never_in_a_problem_or_on_the_screen() {
     let problems = problems(&[("SECRET", "s3cret"), ("REDIS_URL", "redis://:s3cret@[")]);
     assert_eq!(problems.len(), 2);
     assert!(!problems.concat().contains("s3cret"), "{problems:?}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_told_of_and_never_taken_for_one() {
+    let bytes = || OsString::from_vec(b"s3cret-s3cret-s3cret\xff".to_vec());
+    let told = |name: &str| match Config::load(&HashMap::from([(name.to_owned(), bytes())])) {
+        Ok(config) => config.remarks,
+        Err(Problems(problems)) => problems,
+    };
+    for var in vars::VARS {
+        let (name, told) = (var.whole_name(), told(&var.whole_name()));
+        assert_eq!(told.len(), 1, "{name}: {told:?}");
+        assert!(told[0].at == name && told[0].what.starts_with("is not UTF-8 text"), "{told:?}");
+        assert!(!told[0].what.contains("s3cret"), "{told:?}");
+    }
+    let file = told("ONCEWARD_SECRET_FILE");
+    assert!(file.len() == 1 && file[0].at == "ONCEWARD_SECRET_FILE", "{file:?}");
 }
 
 #[test]

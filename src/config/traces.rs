@@ -4,7 +4,7 @@
 //! on them. So, as OpenTelemetry wants it, what cannot be followed is told of and left aside:
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
-use super::read::{Environment, Problem, Values};
+use super::read::{self, Environment, Problem, Values};
 use super::vars;
 use crate::trace::{Collector, Config, Sampler, Share};
 use hyper::header::{HeaderName, HeaderValue};
@@ -20,7 +20,7 @@ pub(super) fn read(
     environment: &dyn Environment,
     built: bool,
 ) -> (Option<Config>, Vec<Problem>) {
-    let mut remarks = Vec::new();
+    let mut remarks = unread(environment);
     if values.text(vars::var(ENDPOINT)).is_empty() {
         return (None, remarks);
     }
@@ -47,6 +47,15 @@ pub(super) fn read(
         resource: resource(values, &mut remarks),
     });
     (config, remarks)
+}
+
+/// Variables that are no text.
+fn unread(environment: &dyn Environment) -> Vec<Problem> {
+    let names = vars::VARS.iter().map(vars::Var::whole_name);
+    let ours = names.filter(|name| name.starts_with(vars::OTEL));
+    let is_unread = |name: &String| read::text(environment, name).is_some_and(|text| text.is_err());
+    let what = "is not UTF-8 text: left aside";
+    ours.filter(is_unread).map(|at| Problem { at, what: what.into() }).collect()
 }
 
 /// Variables that other SDKs know and that would have things done otherwise.

@@ -3,6 +3,7 @@
 use crate::config::vars::{PREFIX, var};
 use crate::config::{Config, Environment, Problems};
 use std::collections::HashMap;
+use std::ffi::OsString;
 
 /// Orders of the sandbox, each named by its order number or by the key its caller chose, and its
 /// callbacks.
@@ -57,12 +58,12 @@ impl Settings {
             .filter(|(name, _)| !is_set(environment, name))
             .map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()))
             .collect();
-        let mut all: HashMap<String, String> = environment
+        let mut all: HashMap<String, OsString> = environment
             .names()
             .into_iter()
             .filter_map(|name| environment.get(&name).map(|value| (name, value)))
             .collect();
-        all.extend(given.iter().cloned());
+        all.extend(given.iter().map(|(name, value)| (name.clone(), value.into())));
         Ok(Settings { config: Config::load(&all)?, given, needs_redis, needs_sandbox })
     }
 
