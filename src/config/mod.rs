@@ -9,6 +9,7 @@ mod fields;
 mod forgetting;
 mod lifecycles;
 mod paths;
+mod planes;
 mod presets;
 pub mod read;
 mod redis;
@@ -28,8 +29,9 @@ use crate::route::Routes;
 use crate::store::link::Place;
 use crate::trace;
 use hyper::header::HeaderName;
+use planes::address;
 use read::Values;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,17 +134,8 @@ impl Config {
         let address = values.read("ADMIN_LISTEN", &mut problems, address);
         let token = some(values.text(vars::var("ADMIN_TOKEN")));
         match address {
-            Some(mut address) if problems.is_empty() => {
-                match address.ip() {
-                    IpAddr::V4(ip) if ip.is_unspecified() => {
-                        address.set_ip(Ipv4Addr::LOCALHOST.into());
-                    }
-                    IpAddr::V6(ip) if ip.is_unspecified() => {
-                        address.set_ip(Ipv6Addr::LOCALHOST.into());
-                    }
-                    _ => {}
-                }
-                Ok(AdminPlane { address, token })
+            Some(address) if problems.is_empty() => {
+                Ok(AdminPlane { address: planes::nearby(address), token })
             }
             _ => Err(Problems(problems)),
         }
@@ -174,17 +167,18 @@ fn assemble(
 ) -> Option<Config> {
     let listen = values.read("LISTEN", problems, address);
     let admin_listen = values.read("ADMIN_LISTEN", problems, address);
-    if let (Some(data), Some(admin)) = (listen, admin_listen)
-        && overlap(data, admin)
-    {
-        let what = format!("shares {data} with ONCEWARD_LISTEN; each plane needs its own port");
-        problems.push(Problem { at: "ONCEWARD_ADMIN_LISTEN".into(), what });
+    if let (Some(data), Some(admin)) = (listen, admin_listen) {
+        planes::check_ports(data, admin, problems);
     }
     let admin_token = values.read("ADMIN_TOKEN", problems, |text| Ok(some(text)));
     let admin_read_token = values.read("ADMIN_READ_TOKEN", problems, |text| {
         read_token(text, values.text(vars::var("ADMIN_TOKEN")))
     });
     let upstream = values.read("UPSTREAM", problems, upstream);
+    if let Some(upstream) = &upstream {
+        let planes = [("ONCEWARD_LISTEN", listen), ("ONCEWARD_ADMIN_LISTEN", admin_listen)];
+        planes::check_upstream(upstream, planes, problems);
+    }
     let upstream_connect_timeout = values.read("UPSTREAM_CONNECT_TIMEOUT", problems, positive);
     // Its problems were told with the routes' defaults.
     let upstream_timeout = positive(values.text(vars::var("UPSTREAM_TIMEOUT"))).ok();
@@ -338,17 +332,6 @@ fn read_token(text: &str, admin_token: &str) -> Result<Option<String>, String> {
         }
         token => Ok(token),
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "expected an address and port such as 127.0.0.1:8080".into())
-}
-
-/// Whether one connection could reach both. Every IPv4 address is one of `[::]` as well.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
-    let every = |ip: IpAddr, of: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || of.is_ipv4());
-    one.port() != 0 && one.port() == other.port() && (a == b || every(a, b) || every(b, a))
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {

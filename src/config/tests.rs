@@ -119,13 +119,59 @@ fn the_two_planes_do_not_share_a_port() {
         assert!(told[0].starts_with("ONCEWARD_ADMIN_LISTEN: shares "), "{told:?}");
     }
     for (data, admin) in [
-        ("127.0.0.1:8080", "127.0.0.1:8081"),
+        ("127.0.0.1:8080", "127.0.0.1:8082"),
         ("127.0.0.1:8080", "127.0.0.2:8080"),
         ("0.0.0.0:8080", "[::1]:8080"),
         ("127.0.0.1:0", "127.0.0.1:0"),
     ] {
         assert_eq!(told(data, admin), [""; 0], "{data} {admin}");
     }
+}
+
+#[test]
+fn upstream_is_neither_of_the_two_planes() {
+    let told = |listen: &str, upstream: &str| {
+        let listen = [("LISTEN", listen), ("ADMIN_LISTEN", "127.0.0.1:0"), ("UPSTREAM", upstream)];
+        let swapped = listen.map(|(name, value)| match name {
+            "LISTEN" => ("ADMIN_LISTEN", value),
+            "ADMIN_LISTEN" => ("LISTEN", value),
+            _ => (name, value),
+        });
+        [("ONCEWARD_LISTEN", problems(&listen)), ("ONCEWARD_ADMIN_LISTEN", problems(&swapped))]
+    };
+    for (listen, upstream) in [
+        ("127.0.0.1:80", "http://127.0.0.1"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.2:8080"),
+        ("0.0.0.0:8080", "http://LocalHost:8080/"),
+        ("0.0.0.0:8080", "http://0.0.0.0:8080"),
+        ("127.0.0.1:8080", "http://0.0.0.0:8080"),
+        ("[::]:8080", "http://127.0.0.1:8080"),
+        ("[::]:8080", "http://[::1]:8080"),
+        ("[::1]:8080", "http://[::]:8080"),
+        ("[::1]:8080", "http://localhost:8080"),
+        ("127.0.0.1:8080", "http://[::ffff:127.0.0.1]:8080"),
+        ("10.0.0.1:8080", "http://10.0.0.1:8080"),
+    ] {
+        for (variable, told) in told(listen, upstream) {
+            assert_eq!(told.len(), 1, "{listen} {upstream}: {told:?}");
+            assert!(told[0].starts_with("ONCEWARD_UPSTREAM: "), "{told:?}");
+            assert!(told[0].contains(&format!("own {variable}, {listen}")), "{told:?}");
+        }
+    }
+    for (listen, upstream) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8081"),
+        ("127.0.0.1:8080", "http://127.0.0.2:8080"),
+        ("0.0.0.0:8080", "http://[::1]:8080"),
+        ("0.0.0.0:8080", "http://10.0.0.1:8080"),
+        ("0.0.0.0:8080", "http://payments:8080"),
+        ("127.0.0.1:0", "http://127.0.0.1:8080"),
+    ] {
+        for (_, told) in told(listen, upstream) {
+            assert_eq!(told, [""; 0], "{listen} {upstream}");
+        }
+    }
+    assert!(problems(&[("LISTEN", "0.0.0.0:8081")])[0].contains("own ONCEWARD_LISTEN"));
 }
 
 #[test]

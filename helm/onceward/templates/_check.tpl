@@ -50,6 +50,13 @@
 {{- if contains (printf ":%s/" (include "onceward.port" .)) (printf "%s/" $config.upstream) }}
 {{- include "onceward.refuse" "config.upstream is the sidecar's own port; the payment service needs another" }}
 {{- end }}
+{{- $local := `^http://(localhost|127[.0-9]+|0[.]0[.]0[.]0|\[::1?\]):%s/?$` }}
+{{- $upstream := default "http://127.0.0.1:8081" $config.upstream }}
+{{- range $name, $port := dict "listen" (include "onceward.port" .) "adminListen" (include "onceward.adminPort" .) }}
+{{- if regexMatch (printf $local $port) $upstream }}
+{{- include "onceward.refuse" (printf "config.upstream (%s) is where config.%s is, the sidecar itself; the payment service needs another port" $upstream $name) }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Values that come from a Secret or not at all. redisUrl may be plain as long as it has no password. */}}
