@@ -103,6 +103,26 @@ fn bad_values_are_refused_with_what_was_expected() {
 }
 
 #[test]
+fn no_duration_is_too_long_to_be_counted() {
+    let times = vars::VARS.iter().filter(|var| var.default != "0" && duration(var.default).is_ok());
+    let (mut seen, longest) = (0, humantime::format_duration(units::LONGEST).to_string());
+    for var in times {
+        check_bad(var.name, "18446744073709551615s", "must be at most 100years");
+        let long = [(var.name, &*longest), ("UNKNOWN_TTL", "100years")];
+        // An order must be kept for longer than all of this takes.
+        assert!(load(&long).is_ok(), "{}", var.name);
+        seen += 1;
+    }
+    assert!(seen >= 20, "{seen}");
+    let routes = r#"{"lifecycles": {"o": {"start": "a", "moves": [["a", "b"]], "ttl": "101years"}},
+        "routes": [{"name": "a", "path": "/a", "lock_ttl": "101years", "cancel_delay": "101years",
+                    "first_query": "101years"}]}"#;
+    let told = problems(&[("ROUTES", routes)]);
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told.iter().all(|told| told.ends_with(": must be at most 100years")), "{told:?}");
+}
+
+#[test]
 fn the_two_planes_do_not_share_a_port() {
     let told = |data: &str, admin: &str| problems(&[("LISTEN", data), ("ADMIN_LISTEN", admin)]);
     for (data, admin) in [

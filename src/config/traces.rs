@@ -5,6 +5,7 @@
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
 use super::read::{self, Environment, Problem, Values};
+use super::units::LONGEST;
 use super::vars;
 use crate::trace::{Collector, Config, Sampler, Share};
 use hyper::header::{HeaderName, HeaderValue};
@@ -36,8 +37,9 @@ pub(super) fn read(
     let collector = values.read(ENDPOINT, &mut remarks, |text| collector(text, ca_file));
     let headers = values.read("OTEL_EXPORTER_OTLP_HEADERS", &mut remarks, headers);
     let timeout = values.read("OTEL_EXPORTER_OTLP_TIMEOUT", &mut remarks, |text| {
-        let ms = text.parse::<u64>().ok().filter(|ms| *ms > 0);
-        ms.map(Duration::from_millis).ok_or("expected milliseconds; 10000 are taken".into())
+        let time = text.parse().ok().map(Duration::from_millis);
+        let time = time.filter(|time| !time.is_zero() && *time <= LONGEST);
+        time.ok_or("expected milliseconds; 10000 are taken".into())
     });
     let config = collector.filter(|_| spoken).map(|collector| Config {
         collector,
@@ -269,7 +271,7 @@ mod tests {
         let ratio = [("TRACES_SAMPLER", "parentbased_traceidratio"), ("TRACES_SAMPLER_ARG", "2")];
         let config = said(&ratio, "OTEL_TRACES_SAMPLER_ARG", "from 0 to 1").unwrap();
         assert_eq!(config.sampler, Sampler { share: Share::Ratio(1.0), parent_based: true });
-        for timeout in ["0", "10s", "-1"] {
+        for timeout in ["0", "10s", "-1", "18446744073709551615"] {
             let set = [("EXPORTER_OTLP_TIMEOUT", timeout)];
             let config = said(&set, "OTEL_EXPORTER_OTLP_TIMEOUT", "milliseconds").unwrap();
             assert_eq!(config.timeout, Duration::from_secs(10));

@@ -2,10 +2,19 @@
 
 use std::time::Duration;
 
+/// The longest duration, a hundred years as `100years` is written: several of them together, added to
+/// any clock's time, can still be counted, here and in Redis.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
+
 /// A duration such as `500ms`, `30s`, `15m`, `24h`; `0s` is one.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "expected a duration such as 500ms, 30s or 24h".to_owned())
+    match humantime::parse_duration(text) {
+        Ok(time) if time <= LONGEST => Ok(time),
+        Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
+            Err("must be at most 100years".into())
+        }
+        Err(_) => Err("expected a duration such as 500ms, 30s or 24h".into()),
+    }
 }
 
 /// A duration above zero.
@@ -77,6 +86,10 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(positive("0s").is_err());
+        assert_eq!(duration("100years"), Ok(LONGEST));
+        for text in ["100years 1ns", "18446744073709551615s", "99999999999999999999s"] {
+            assert_eq!(duration(text), Err("must be at most 100years".into()), "{text}");
+        }
     }
 
     #[test]
