@@ -8,6 +8,7 @@ mod calls;
 mod fields;
 mod forgetting;
 mod lifecycles;
+mod log;
 mod paths;
 mod planes;
 mod presets;
@@ -211,11 +212,7 @@ fn assemble(
     let faults =
         values.read("FAULTS", problems, |text| one_of(text, &[("off", false), ("on", true)]));
     let drain_timeout = values.read("DRAIN_TIMEOUT", problems, duration);
-    let log = values.read("LOG", problems, |text| {
-        text.parse::<tracing_subscriber::EnvFilter>()
-            .map(|_| text.to_owned())
-            .map_err(|error| error.to_string())
-    });
+    let log = values.read("LOG", problems, log::filter);
     let log_format = values.read("LOG_FORMAT", problems, |text| {
         one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
     });

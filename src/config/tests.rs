@@ -97,6 +97,7 @@ fn bad_values_are_refused_with_what_was_expected() {
     check_bad("PREFIX", "/", "expected a path");
     check_bad("SECRET", "short", "");
     check_bad("LOG", "onceward=loud=", "");
+    check_bad("LOG", "warning", "no level: there are off, error, warn");
     check_bad("ROUTES", "/no/such/file", "cannot be read");
     check_bad("ROUTES", "[", "not JSON");
     check_bad("ROUTES", "[]", "nothing would be protected");
