@@ -185,6 +185,11 @@ impl Route {
         self.can_ask().then_some(first)
     }
 
+    /// Whether the body of an answer must be read to tell what it means.
+    pub fn reads_answers(&self) -> bool {
+        self.callback.is_some() || self.outcome.iter().any(Rule::reads_body)
+    }
+
     /// Whether the body must be read to find the key.
     pub fn key_in_body(&self) -> bool {
         self.tuning.key.iter().any(Source::is_in_body)

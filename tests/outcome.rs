@@ -210,6 +210,47 @@ fn a_busy_answer_that_is_empty_or_a_gateways_page_lets_a_retry_through() {
     assert_eq!(upstream.calls(), 8);
 }
 
+/// Compresses for whoever asks for it.
+fn compressing(_: usize, request: &Request) -> Act {
+    match request.header("accept-encoding") {
+        Some(_) => {
+            let body = b"\x1f\x8b\x08 compressed".to_vec();
+            let json = ("Content-Type", "application/json".to_owned());
+            Act::Answer(200, vec![json, ("Content-Encoding", "gzip".to_owned())], body)
+        }
+        None => Act::ok(r#"{"s":"paid"}"#),
+    }
+}
+
+#[test]
+fn a_callers_wish_for_compression_keeps_no_rule_from_reading_an_answer() {
+    let routes = r#"[
+        {"name": "pay", "path": "/pay", "on_unknown": "retry", "mode": "either", "outcome": [
+            {"at": "json:/s", "in": ["waiting"], "means": "unknown"}]},
+        {"name": "plain", "path": "/plain"},
+        {"name": "head", "path": "/head", "outcome": [
+            {"at": "header:x-s", "in": ["waiting"], "means": "unknown"}]},
+        {"name": "told", "path": "/told", "kind": "callback", "key": ["json:/id"], "ack": {
+            "at": "json:/s", "in": ["paid"]}}]"#;
+    let (redis, upstream) = (Redis::start(), Upstream::acting(compressing));
+    let onceward = sidecar(&redis, &upstream).set("ROUTES", routes).start();
+    let wish = |call: Call| call.header("Accept-Encoding", "gzip, deflate");
+    let call = wish(Call::pay("1"));
+    let (first, again) = (send(&onceward, &call), send(&onceward, &call));
+    assert_eq!((first.state(), first.text()), ("succeeded", r#"{"s":"paid"}"#.to_owned()));
+    assert_eq!((again.is_replay(), upstream.calls()), (true, 1));
+    let later = wish(Call::pay("2").header("Prefer", "respond-async"));
+    assert_eq!(send(&onceward, &later).status, 202);
+    until_state(&onceward, "2", "succeeded");
+    let told = wish(Call::post("/told").json(r#"{"id":"1"}"#));
+    assert_eq!(send(&onceward, &told).text(), r#"{"s":"paid"}"#);
+    // Where nobody here reads the body, it comes as it was asked for.
+    for path in ["/plain", "/head"] {
+        let reply = send(&onceward, &wish(Call::post(path).key("3").json("{}")));
+        assert_eq!((reply.header("content-encoding"), reply.state()), (Some("gzip"), "succeeded"));
+    }
+}
+
 /// An order number is a text or a whole number; nothing else that a rule may compare is one.
 #[test]
 fn keys_are_texts_and_whole_numbers_only() {

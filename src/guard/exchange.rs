@@ -12,7 +12,7 @@ use crate::upstream::{Departure, Leg, Reuse, SendError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Request, Response, StatusCode};
 use std::time::Duration;
@@ -241,6 +241,10 @@ fn request(payment: &Payment, fence: Option<u64>, span: &Span) -> Box<Request<Pa
     *request.method_mut() = payment.head.method.clone();
     *request.uri_mut() = payment.head.uri.clone();
     let mut headers = payment.head.headers.clone();
+    // A compressed body tells nobody here what it means.
+    if payment.route.reads_answers() {
+        headers.remove(ACCEPT_ENCODING);
+    }
     // A key is visible ASCII and a number is digits: both are always header values.
     if let Ok(key) = HeaderValue::from_str(payment.order.key.as_str()) {
         headers.insert(KEY, key);

@@ -16,7 +16,7 @@ use crate::model::path::Params;
 use crate::model::source::{BadValue, View};
 use crate::route::{Callback, Route, Routes};
 use hyper::Request;
-use hyper::header::{ACCEPT_ENCODING, HeaderValue};
+use hyper::header::HeaderValue;
 use std::sync::Arc;
 
 impl Plane {
@@ -61,7 +61,7 @@ impl Plane {
     /// What a notification tells.
     fn notice(
         &self,
-        mut payment: Payment,
+        payment: Payment,
         params: &Params,
         callback: &Callback,
         routes: &Routes,
@@ -79,8 +79,6 @@ impl Plane {
         let parts: Vec<&[u8]> =
             unchanged.iter().flat_map(Field::parts).map(str::as_bytes).collect();
         let unchanged = joined(self.secrets.digests("unchanged", &parts));
-        // A compressed acknowledgement could not be told from another answer.
-        payment.head.headers.remove(ACCEPT_ENCODING);
         Ok(Notice { payment, event, unchanged, ack: callback.ack.clone(), settles })
     }
 }

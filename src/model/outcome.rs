@@ -67,6 +67,11 @@ pub enum Unreadable {
 }
 
 impl Rule {
+    /// Whether it has to read the body.
+    pub fn reads_body(&self) -> bool {
+        self.at.as_ref().is_some_and(|(source, _)| source.is_in_body())
+    }
+
     fn speaks_of(
         &self,
         status: StatusCode,
