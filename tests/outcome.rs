@@ -251,6 +251,30 @@ fn a_callers_wish_for_compression_keeps_no_rule_from_reading_an_answer() {
     }
 }
 
+#[test]
+fn an_answer_of_another_kind_moves_nothing_and_is_asked_about() {
+    let routes = r#"{"lifecycles": {"order": {"start": "unpaid", "moves": [["unpaid", "paid"], ["paid", "shipped"]]}},
+        "routes": [
+        {"name": "pay", "path": "/pay", "query_interval": "100ms",
+         "lifecycle": {"name": "order", "from": ["unpaid"], "to": "paid"},
+         "outcome": [{"at": "json:/s", "in": ["P"], "means": "unknown"}]},
+        {"name": "ship", "path": "/ship", "lifecycle": {"name": "order", "from": ["paid"], "to": "shipped"}}]}"#;
+    let (_redis, upstream, onceward) = start(routes);
+    let pages = [("text/html", "<h1>Log in</h1>"), ("application/xml", "<R><s>P</s></R>")];
+    for (kind, page) in pages {
+        let call = pay(kind, page).header("X-Type", kind);
+        let (first, again) = (send(&onceward, &call), send(&onceward, &call));
+        assert_eq!((first.status, first.state()), (200, "unknown"), "{kind}");
+        assert_eq!(
+            (again.state(), again.is_replay(), again.text()),
+            ("unknown", true, page.into())
+        );
+        let shipped = send(&onceward, &Call::post("/ship").key(kind));
+        assert_eq!((shipped.status, shipped.problem().as_str()), (409, "in-progress"), "{kind}");
+    }
+    assert_eq!(upstream.calls(), pages.len());
+}
+
 /// An order number is a text or a whole number; nothing else that a rule may compare is one.
 #[test]
 fn keys_are_texts_and_whole_numbers_only() {

@@ -120,6 +120,30 @@ fn every_source_of_a_key_is_read() {
 }
 
 #[test]
+fn a_body_that_may_hold_a_key_nobody_here_can_read_is_not_forwarded_unprotected() {
+    let (_redis, upstream, onceward) = with(&[("KEY", "json:/orderId,xml:order")]);
+    let typed =
+        |kind: &str, body: &[u8]| Call::post("/pay").header("Content-Type", kind).body(body);
+    for (kind, body) in [
+        ("text/plain; charset=gbk", &b"{\"orderId\":\"1\",\"m\":\"\xb2\xe2\"}"[..]),
+        ("text/plain", b"{\"orderId\":\"1\",}"),
+        ("text/plain", b"<x><order>1</order>"),
+    ] {
+        let unread = typed(kind, body);
+        assert_eq!(problem(&onceward, &unread), (400, "bad-request".into()), "{kind}");
+    }
+    let encoded = typed("application/octet-stream", b"\x1f\x8b").header("Content-Encoding", "gzip");
+    assert_eq!(problem(&onceward, &encoded), (400, "bad-request".into()));
+    assert_eq!(upstream.calls(), 0);
+    // What is neither is not protected, and passes as it came.
+    let upload = typed("application/octet-stream", b"\x1f\x8b");
+    check_other(&onceward, &upload, &upload);
+    let marked = typed("text/plain", b"\xef\xbb\xbf{\"orderId\":\"1\"}");
+    check_same(&onceward, &marked, &marked);
+    assert_eq!(upstream.calls(), 3);
+}
+
+#[test]
 fn sources_are_tried_in_order_and_the_order_number_beats_a_fresh_key() {
     let (_redis, upstream, onceward) =
         with(&[("KEY", "json:/orderId,header:Idempotency-Key"), ("KEY_REQUIRED", "true")]);

@@ -13,7 +13,7 @@ use crate::model::event::Event;
 use crate::model::field::Field;
 use crate::model::order::State;
 use crate::model::path::Params;
-use crate::model::source::{BadValue, View};
+use crate::model::source::{BadValue, MustRead, View};
 use crate::route::{Callback, Route, Routes};
 use hyper::Request;
 use hyper::header::HeaderValue;
@@ -68,7 +68,8 @@ impl Plane {
     ) -> Result<Notice, Problem> {
         let query = payment.head.uri.query().unwrap_or_default();
         let headers = &payment.head.headers;
-        let view = View { headers, query, params: Some(params), body: &payment.body };
+        let (body, must_read) = (&*payment.body, MustRead::Apparent);
+        let view = View { headers, query, params: Some(params), body, must_read };
         let fields = Callback::values(&callback.event, &view).map_err(unreadable)?;
         let unchanged = Callback::values(&callback.unchanged, &view).map_err(unreadable)?;
         let settles = callback.settles.as_deref().and_then(|name| routes.named(name));

@@ -7,7 +7,7 @@ use crate::model::identity::Order;
 use crate::model::key::Key;
 use crate::model::path::Params;
 use crate::model::seal::{Digest, Secrets};
-use crate::model::source::{BadValue, View, is_form, is_json};
+use crate::model::source::{BadValue, MustRead, View, is_form, is_json};
 use crate::model::token::{self, Presented};
 use crate::model::{form, json, xml};
 use crate::route::{Fingerprint, Route, TokenUse};
@@ -65,10 +65,12 @@ impl Plane {
 /// The key, from the first source that has one.
 fn key(route: &Route, params: &Params, head: &Parts, body: &[u8]) -> Result<Option<Key>, Problem> {
     let query = head.uri.query().unwrap_or_default();
-    let view = View { headers: &head.headers, query, params: Some(params), body };
+    // Forwarding unprotected what upstream may find a key in would charge as often as it comes.
+    let must_read = MustRead::Apparent;
+    let view = View { headers: &head.headers, query, params: Some(params), body, must_read };
     for source in &route.tuning.key {
         let key = source.key(&view).map_err(|error| match error {
-            // The connection is left in a known state, but what came over it was not JSON at all.
+            // The connection is left in a known state, but what came over it is not what it must be.
             BadValue::Body(_) => Problem::new(Name::BadRequest, error.to_string()).closing(),
             error => Problem::new(Name::KeyInvalid, error.to_string()),
         })?;

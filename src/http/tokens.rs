@@ -7,7 +7,7 @@ use super::{Answered, Arrived, Plane};
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
 use crate::model::field::Field;
-use crate::model::json::Document;
+use crate::model::json::{Document, unmarked};
 use crate::model::key::Key;
 use crate::model::token::Token;
 use crate::route::{Route, TokenUse};
@@ -93,6 +93,7 @@ fn read(body: &[u8]) -> Result<Wish, Problem> {
         Problem::new(Name::BadRequest, detail)
     };
     // An array of three would do for serde.
+    let body = unmarked(body);
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(bad());
     }

@@ -18,6 +18,9 @@ mod number;
 /// Most containers inside one another.
 pub const MAX_DEPTH: usize = 64;
 
+/// The byte order mark, in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a text cannot be relied upon. The messages never repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadJson {
@@ -91,7 +94,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// [`BadJson`] unless it is one JSON value within the limits.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BadJson> {
-        let text = std::str::from_utf8(bytes).map_err(|_| BadJson::NotUtf8)?;
+        let text = text(bytes)?;
         let mut cursor = Cursor::new(text);
         cursor.node()?;
         cursor.end()?;
@@ -143,7 +146,7 @@ impl<'a> Document<'a> {
 /// # Errors
 /// [`BadJson`]; a member that appears twice anywhere, ignored or not, is [`BadJson::Twice`].
 pub fn canonical(bytes: &[u8], ignore: &[String]) -> Result<Vec<u8>, BadJson> {
-    let text = std::str::from_utf8(bytes).map_err(|_| BadJson::NotUtf8)?;
+    let text = text(bytes)?;
     let ignore = ignore.iter().map(String::as_str);
     let ignore: Vec<&str> = ignore.filter(|pointer| is_pointer(pointer)).collect();
     let mut cursor = Cursor::new(text);
@@ -154,6 +157,17 @@ pub fn canonical(bytes: &[u8], ignore: &[String]) -> Result<Vec<u8>, BadJson> {
         out.clear();
     }
     Ok(out)
+}
+
+/// The text in these bytes, without a byte order mark before it: readers may pass over one (RFC
+/// 8259, 8.1), and many do.
+fn text(bytes: &[u8]) -> Result<&str, BadJson> {
+    std::str::from_utf8(unmarked(bytes)).map_err(|_| BadJson::NotUtf8)
+}
+
+/// These bytes without the byte order mark before them.
+pub fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(MARK).unwrap_or(bytes)
 }
 
 /// Whether a text is an RFC 6901 pointer: empty, or `/` before each token and `~0`, `~1` only.

@@ -2,7 +2,7 @@
 //!
 //! Rules of the route speak first; where none of them matches, the contract's table (section 4).
 
-use super::source::{BadValue, Source, View};
+use super::source::{BadValue, MustRead, Source, View};
 use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, StatusCode};
 
@@ -61,7 +61,8 @@ pub enum Unreadable {
     /// The body is larger than is read.
     #[error("the body is too large to be read")]
     TooLarge,
-    /// It is not what its type says, cut short or told wrong, or says twice what the rule reads.
+    /// It is not what the rule reads: cut short, of another kind or told wrong; or it says twice
+    /// what the rule reads.
     #[error(transparent)]
     Bad(#[from] BadValue),
 }
@@ -72,24 +73,54 @@ impl Rule {
         self.at.as_ref().is_some_and(|(source, _)| source.is_in_body())
     }
 
-    fn speaks_of(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Option<&[u8]>,
-    ) -> Result<bool, Unreadable> {
-        if !self.status.is_empty() && !self.status.contains(&status.as_u16()) {
+    fn is_about(&self, status: StatusCode) -> bool {
+        self.status.is_empty() || self.status.contains(&status.as_u16())
+    }
+
+    fn speaks_of(&self, answer: &Answer<'_>) -> Result<bool, Unreadable> {
+        if !self.is_about(answer.status) {
             return Ok(false);
         }
         let Some((source, texts)) = &self.at else {
             return Ok(true);
         };
-        let body = match body {
+        let body = match answer.body {
             None if source.is_in_body() => return Err(Unreadable::TooLarge),
             body => body.unwrap_or_default(),
         };
-        let view = View { headers, query: "", params: None, body };
-        Ok(source.is_one_of(&view, texts)?)
+        Ok(source.is_one_of(&answer.view(body, answer.must_read()), texts)?)
+    }
+
+    /// Whether it has to read the body, and can.
+    fn reads(&self, answer: &Answer<'_>) -> bool {
+        let (Some((source, _)), Some(body)) = (&self.at, answer.body) else {
+            return false;
+        };
+        let view = answer.view(body, MustRead::Any);
+        source.is_in_body() && self.is_about(answer.status) && source.is_one_of(&view, &[]).is_ok()
+    }
+}
+
+/// What came of a request, as rules look at it.
+struct Answer<'a> {
+    status: StatusCode,
+    headers: &'a HeaderMap,
+    /// `None` where it is larger than is read.
+    body: Option<&'a [u8]>,
+}
+
+impl Answer<'_> {
+    fn view<'v>(&'v self, body: &'v [u8], must_read: MustRead) -> View<'v> {
+        View { headers: self.headers, query: "", params: None, body, must_read }
+    }
+
+    /// By its status alone it would count as a success: so what it says must be known. An error may
+    /// be the page of a gateway, which knows nothing of the rules.
+    fn must_read(&self) -> MustRead {
+        match self.status.as_u16() {
+            200..=399 => MustRead::Any,
+            _ => MustRead::Declared,
+        }
     }
 }
 
@@ -104,7 +135,7 @@ pub fn of_attempt(
     headers: &HeaderMap,
     body: Option<&[u8]>,
 ) -> Result<Meaning, Unreadable> {
-    let said = first_that_speaks(rules, status, headers, body)?;
+    let said = first_that_speaks(rules, &Answer { status, headers, body })?;
     Ok(said.unwrap_or_else(|| by_status(status, headers)))
 }
 
@@ -116,18 +147,18 @@ pub fn of_call(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Option<Meaning> {
-    first_that_speaks(rules, status, headers, Some(body)).ok().flatten()
+    first_that_speaks(rules, &Answer { status, headers, body: Some(body) }).ok().flatten()
 }
 
-fn first_that_speaks(
-    rules: &[Rule],
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: Option<&[u8]>,
-) -> Result<Option<Meaning>, Unreadable> {
+fn first_that_speaks(rules: &[Rule], answer: &Answer<'_>) -> Result<Option<Meaning>, Unreadable> {
     for rule in rules {
-        if rule.speaks_of(status, headers, body)? {
-            return Ok(Some(rule.means));
+        match rule.speaks_of(answer) {
+            Ok(true) => return Ok(Some(rule.means)),
+            Ok(false) => {}
+            // A service may answer in JSON or in XML, and its route have rules for either.
+            Err(Unreadable::Bad(BadValue::Body(_)))
+                if rules.iter().any(|other| other.reads(answer)) => {}
+            Err(why) => return Err(why),
         }
     }
     Ok(None)
@@ -252,12 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_or_does_not_say_it_is_json_goes_by_later_rules_and_its_status() {
+    fn an_empty_answer_and_a_gateways_error_go_by_later_rules_and_their_status() {
         for (kind, body) in
             [("application/json", &b""[..]), ("text/html", b"<h1>Busy</h1>"), ("", b"{\"s\":")]
         {
             for (status, means) in [
-                (200, Meaning::Succeeded),
                 (404, Meaning::Failed),
                 (409, Meaning::Succeeded),
                 (429, Meaning::Declined),
@@ -267,7 +297,83 @@ mod tests {
                 assert_eq!(of(kind, status, Some(body)), Some(means), "{kind} {status}");
             }
         }
+        assert_eq!(of("application/json", 200, Some(b"")), Some(Meaning::Succeeded));
         assert_eq!(of("text/html", 429, Some(br#"{"s":"P"}"#)), Some(Meaning::Failed));
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_is_no_success_whatever_its_type() {
+        for kind in ["text/html; charset=GBK", "text/plain", "application/xml", "image/png", ""] {
+            for body in [
+                &b"<R><s>P</s></R>"[..],
+                b"<h1>Log in</h1>",
+                b"{\"s\":\"P\",\"m\":\"\xb2\xe2\"}",
+                b"{\"s\":\"P\",}",
+                b"{\"s\":\"P\"}\n<!-- 0.1s -->",
+                b"success",
+                b"\x1f\x8b\x08",
+            ] {
+                for status in [200, 201, 302, 399] {
+                    assert_eq!(of(kind, status, Some(body)), None, "{kind} {status} {body:?}");
+                }
+            }
+            let marked = b"\xef\xbb\xbf{\"s\":\"P\"}";
+            assert_eq!(of(kind, 200, Some(marked)), Some(Meaning::Failed), "{kind}");
+            for other in [&br#"{"t":"P"}"#[..], b"7"] {
+                assert_eq!(of(kind, 200, Some(other)), Some(Meaning::Succeeded), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_is_not_told_by_a_page_that_is_no_answer() {
+        let at = Some((Source::Json("/s".into()), vec!["P".into()]));
+        let rules = [
+            Rule { status: vec![], at, means: Meaning::Unknown },
+            Rule { status: vec![200], at: None, means: Meaning::Succeeded },
+            Rule { status: vec![404], at: None, means: Meaning::Absent },
+        ];
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        let of = |status, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            of_call(&rules, status, &headers, body.as_bytes())
+        };
+        assert_eq!(of(200, "<h1>Log in</h1>"), None);
+        assert_eq!(of(200, r#"{"s":"Q"}"#), Some(Meaning::Succeeded));
+        assert_eq!(of(200, ""), Some(Meaning::Succeeded));
+        assert_eq!(of(404, "<h1>No such page</h1>"), Some(Meaning::Absent));
+    }
+
+    #[test]
+    fn where_there_are_rules_for_two_kinds_an_answer_of_either_can_be_read() {
+        let rule = |status: &[u16], source: &str, means| Rule {
+            status: status.to_vec(),
+            at: Some((Source::parse(source).unwrap(), vec!["P".into()])),
+            means,
+        };
+        let rules = [
+            rule(&[], "json:/s", Meaning::Unknown),
+            rule(&[], "xml:s", Meaning::Failed),
+            rule(&[500], "form:s", Meaning::Failed),
+        ];
+        let check = |kind: &str, body: &str, means: Option<Meaning>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(kind).unwrap());
+            let got = of_attempt(&rules, StatusCode::OK, &headers, Some(body.as_bytes()));
+            assert_eq!(got.ok(), means, "{kind} {body}");
+        };
+        for kind in ["text/plain", "application/json", "application/xml"] {
+            check(kind, r#"{"s":"P"}"#, Some(Meaning::Unknown));
+            check(kind, r#"{"s":"Q"}"#, Some(Meaning::Succeeded));
+            check(kind, "<x><s>P</s></x>", Some(Meaning::Failed));
+            check(kind, "<x><s>Q</s></x>", Some(Meaning::Succeeded));
+            for neither in ["<x><s>P", r#"{"s":"P"#, "s=P", "<x><s>P</s><s>P</s></x>"] {
+                check(kind, neither, None);
+            }
+        }
+        // What reads forms has no say about this status.
+        check("application/x-www-form-urlencoded", "s=P", None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::json::{self, Node};
 use super::key::{BadKey, Key};
 use super::path::Params;
 use super::{form, xml};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use std::fmt;
 
 /// One place a value may stand.
@@ -37,6 +37,36 @@ pub struct View<'a> {
     pub params: Option<&'a Params>,
     /// The whole body; empty while it has not been read.
     pub body: &'a [u8],
+    /// Which bodies must be readable.
+    pub must_read: MustRead,
+}
+
+/// Which bodies a source must be able to read. It is an error where it cannot; any other body is
+/// of another kind, and nothing stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MustRead {
+    /// One whose type says that it is what the source reads.
+    Declared,
+    /// That, and one that somebody may take for it: it begins like it, or is encoded.
+    Apparent,
+    /// Any that is not empty.
+    Any,
+}
+
+impl View<'_> {
+    /// Whether a body that cannot be read as this ought to be: its type has the word `named`, and it
+    /// begins with one of `begins`.
+    fn ought_to_be(&self, named: &str, begins: &[u8]) -> bool {
+        match self.must_read {
+            MustRead::Declared => says(self.headers, named),
+            MustRead::Apparent => {
+                says(self.headers, named)
+                    || is_encoded(self.headers)
+                    || begin(self.body).is_some_and(|first| begins.contains(&first))
+            }
+            MustRead::Any => true,
+        }
+    }
 }
 
 /// A value that is there but cannot be used. No message repeats the value.
@@ -51,7 +81,7 @@ pub enum BadValue {
     /// It is neither a string nor an integer.
     #[error("{0} is neither a string nor an integer")]
     Kind(String),
-    /// The body is not what its type says.
+    /// The body is not what it must be.
     #[error("the body cannot be read: {0}")]
     Body(String),
 }
@@ -118,7 +148,7 @@ impl Source {
     /// The text that stands here, if any does: a string, or an integer's digits.
     ///
     /// # Errors
-    /// When it stands here twice, is of another kind, or the body is not what its type says.
+    /// When it stands here twice, is of another kind, or the body cannot be read and must be.
     pub fn text(&self, view: &View<'_>) -> Result<Option<String>, BadValue> {
         match self.field(view)? {
             Field::Missing => Ok(None),
@@ -130,8 +160,8 @@ impl Source {
     /// What stands here, of whatever kind.
     ///
     /// # Errors
-    /// When it stands here twice, holds a JSON member that does, or the body is not what its type
-    /// says.
+    /// When it stands here twice, holds a JSON member that does, or the body cannot be read and
+    /// must be.
     pub fn field(&self, view: &View<'_>) -> Result<Field, BadValue> {
         let text = match self {
             Source::Header(name) => {
@@ -141,9 +171,8 @@ impl Source {
                 let field = self.in_json(view, |document| document.field(pointer))?;
                 return Ok(field.unwrap_or(Field::Missing));
             }
-            Source::Form(name) if is_form(view.headers) => self.in_form(view.body, name)?,
-            Source::Form(_) => None,
-            Source::Query(name) => self.in_form(view.query.as_bytes(), name)?,
+            Source::Form(name) => self.in_form(view, name)?,
+            Source::Query(name) => self.in_pairs(view.query.as_bytes(), name)?,
             Source::Path(name) => {
                 view.params.and_then(|params| params.get(name)).map(str::to_owned)
             }
@@ -156,7 +185,7 @@ impl Source {
     /// `null` as they are written, a number by its worth; an array or an object never does.
     ///
     /// # Errors
-    /// When it stands here twice, or the body is not what its type says.
+    /// When it stands here twice, or the body cannot be read and must be.
     pub fn is_one_of(&self, view: &View<'_>, texts: &[String]) -> Result<bool, BadValue> {
         match self {
             Source::Json(pointer) => {
@@ -185,7 +214,7 @@ impl Source {
         }
     }
 
-    /// What is looked up in a body of JSON; `None` where the body is none.
+    /// What is looked up in a body of JSON; `None` where the body is of another kind.
     fn in_json<'v, T>(
         &self,
         view: &View<'v>,
@@ -197,13 +226,27 @@ impl Source {
         match json::Document::parse(view.body).and_then(look) {
             Ok(found) => Ok(Some(found)),
             Err(json::BadJson::Twice) => Err(BadValue::Twice(self.to_string())),
-            // A body that does not claim to be JSON need not be any.
-            Err(_) if !says(view.headers, "json") => Ok(None),
-            Err(error) => Err(BadValue::Body(error.to_string())),
+            Err(error) if view.ought_to_be("json", b"{[") => Err(BadValue::Body(error.to_string())),
+            Err(_) => Ok(None),
         }
     }
 
-    fn in_form(&self, pairs: &[u8], name: &str) -> Result<Option<String>, BadValue> {
+    fn in_form(&self, view: &View<'_>, name: &str) -> Result<Option<String>, BadValue> {
+        let bad = |why: &str| Err(BadValue::Body(why.to_owned()));
+        if !is_form(view.headers) {
+            return match view.must_read {
+                MustRead::Any if !view.body.is_empty() => bad("it is no form"),
+                _ => Ok(None),
+            };
+        }
+        match self.in_pairs(view.body, name)? {
+            // Compressed it reads well: as one field of a strange name.
+            None if is_encoded(view.headers) && !view.body.is_empty() => bad("it is encoded"),
+            found => Ok(found),
+        }
+    }
+
+    fn in_pairs(&self, pairs: &[u8], name: &str) -> Result<Option<String>, BadValue> {
         form::field(pairs, name).map_err(|error| match error {
             form::BadForm::Twice => BadValue::Twice(self.to_string()),
             other => BadValue::Body(other.to_string()),
@@ -217,8 +260,8 @@ impl Source {
         match xml::element(view.body, name) {
             Ok(text) => Ok(text),
             Err(xml::BadXml::Twice) => Err(BadValue::Twice(self.to_string())),
-            Err(_) if !says(view.headers, "xml") => Ok(None),
-            Err(error) => Err(BadValue::Body(error.to_string())),
+            Err(error) if view.ought_to_be("xml", b"<") => Err(BadValue::Body(error.to_string())),
+            Err(_) => Ok(None),
         }
     }
 }
@@ -247,8 +290,102 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn says(headers: &HeaderMap, what: &str) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().contains(what))
+    let what = what.as_bytes();
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().windows(what.len()).any(|part| part.eq_ignore_ascii_case(what))
+    })
+}
+
+/// Whether a body is compressed or the like, by its own word.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(CONTENT_ENCODING).iter();
+    encodings
+        .map(|encoding| encoding.as_bytes().trim_ascii())
+        .any(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// A body's first byte after white space and byte order marks, and after the zeros that fill up
+/// the letters of wider encodings.
+fn begin(body: &[u8]) -> Option<u8> {
+    let passed = |byte: u8| byte.is_ascii_whitespace() || b"\xef\xbb\xbf\xfe\xff\0".contains(&byte);
+    body.iter().copied().find(|byte| !passed(*byte))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    /// The key that stands in a request; `Err` where it is to be refused.
+    fn key(source: &str, kind: &str, encoding: &str, body: &[u8]) -> Result<Option<String>, ()> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_bytes(kind.as_bytes()).unwrap());
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_str(encoding).unwrap());
+        let must_read = MustRead::Apparent;
+        let view = View { headers: &headers, query: "", params: None, body, must_read };
+        let key = Source::parse(source).unwrap().key(&view);
+        key.map(|key| key.map(|key| key.as_str().to_owned())).map_err(drop)
+    }
+
+    #[test]
+    fn a_request_that_begins_like_what_holds_the_key_must_be_readable() {
+        for kind in ["text/plain", "text/plain; charset=gbk", "application/octet-stream", FORM, ""]
+        {
+            for body in [
+                &b"{\"id\":\"1\",\"m\":\"\xb2\xe2\"}"[..],
+                b" \r\n{\"id\":\"1\",}",
+                b"\xef\xbb\xbf{\"id\":\"1\"",
+                b"{\"id\":\"1\",\"m\":NaN}",
+                b"[{\"id\":\"1\"}",
+                b"{\0\"\0i\0d\0\"\0:\x001\0}\0",
+                b"\xfe\xff\0{\0\"",
+            ] {
+                assert_eq!(key("json:/id", kind, "", body), Err(()), "{kind} {body:?}");
+                assert_eq!(key("xml:id", kind, "", body), Ok(None), "{kind} {body:?}");
+            }
+            for body in [&b"<x><id>1</id>"[..], b"\n<?xml version='1.0' encoding='GBK'?><id>1</id>"]
+            {
+                assert_eq!(key("xml:id", kind, "", body), Err(()), "{kind} {body:?}");
+                assert_eq!(key("json:/id", kind, "", body), Ok(None), "{kind} {body:?}");
+            }
+            for other in [&b"id=1"[..], b"hello", b"\x1f\x8b\x08", b"\"id", b""] {
+                assert_eq!(key("json:/id", kind, "identity", other), Ok(None), "{kind} {other:?}");
+                assert_eq!(key("xml:id", kind, "", other), Ok(None), "{kind} {other:?}");
+            }
+            let marked = b"\xef\xbb\xbf{\"id\":\"1\"}";
+            assert_eq!(key("json:/id", kind, "", marked), Ok(Some("1".into())), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_request_is_one_nobody_knows_the_key_of() {
+        for kind in ["application/octet-stream", "text/plain", FORM, ""] {
+            for source in ["json:/id", "xml:id"] {
+                assert_eq!(key(source, kind, "gzip", b"\x1f\x8b\x08"), Err(()), "{kind} {source}");
+            }
+            assert_eq!(key("json:/id", kind, "gzip", br#"{"id":1}"#), Ok(Some("1".into())));
+            assert_eq!(key("json:/id", kind, "gzip", b""), Ok(None));
+        }
+        assert_eq!(key("form:id", FORM, "br", b"\x0b\x02"), Err(()));
+        assert_eq!(key("form:id", FORM, "", b"\x0b\x02"), Ok(None));
+        assert_eq!(key("form:id", FORM, "br", b"id=1"), Ok(Some("1".into())));
+        assert_eq!(key("form:id", "text/plain", "br", b"\x0b\x02"), Ok(None));
+    }
+
+    #[test]
+    fn a_type_is_read_whatever_else_its_line_holds() {
+        let mut headers = HeaderMap::new();
+        for (kind, json) in [
+            (&b"Application/JSON; charset=\xe9"[..], true),
+            (b"text/json", true),
+            (b"text/\xe9", false),
+            (b"js", false),
+        ] {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_bytes(kind).unwrap());
+            assert_eq!(is_json(&headers), json, "{kind:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::field::Field;
 use crate::model::order::State;
-use crate::model::source::{BadValue, Source, View};
+use crate::model::source::{BadValue, MustRead, Source, View};
 use hyper::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
@@ -86,7 +86,8 @@ impl Ack {
         };
         let text = self.body.as_ref().is_none_or(|text| body.trim_ascii() == text.as_bytes());
         let there = self.at.as_ref().is_none_or(|(source, texts)| {
-            let view = View { headers, query: "", params: None, body };
+            let must_read = MustRead::Any;
+            let view = View { headers, query: "", params: None, body, must_read };
             // What cannot be read acknowledges nothing.
             source.is_one_of(&view, texts).unwrap_or(false)
         });
@@ -162,8 +163,9 @@ mod tests {
             ],
         };
         let headers = HeaderMap::new();
-        let view = View { headers: &headers, query: "", params: None, body: body.as_bytes() };
-        assert_eq!(own.tells(&view), expect, "{body}");
+        let (body, must_read) = (body.as_bytes(), MustRead::Apparent);
+        let view = View { headers: &headers, query: "", params: None, body, must_read };
+        assert_eq!(own.tells(&view), expect, "{:?}", view.body);
     }
 
     #[test]

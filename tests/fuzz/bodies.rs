@@ -40,7 +40,9 @@ fn json() {
         let Some([pointer, body]) = parts(text) else {
             return 0;
         };
-        let theirs: Result<Value, _> = serde_json::from_slice(body);
+        // Theirs does not pass over a byte order mark.
+        let unmarked = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let theirs: Result<Value, _> = serde_json::from_slice(unmarked);
         let pointer = String::from_utf8_lossy(pointer);
         let document = match (Document::parse(body), &theirs) {
             (Ok(document), Ok(_)) => document,

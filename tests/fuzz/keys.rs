@@ -4,7 +4,7 @@ use super::{Target, led_to, parts};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use onceward::model::key::Key;
 use onceward::model::path::{Pattern, normal};
-use onceward::model::source::{Source, View};
+use onceward::model::source::{MustRead, Source, View};
 use onceward::model::token::{Presented, Token};
 
 /// A key is visible ASCII, of a length; quoted, bare or with white space around it, it is the same.
@@ -63,7 +63,8 @@ fn sources() {
             headers.insert(CONTENT_TYPE, kind);
         }
         let query = String::from_utf8_lossy(query);
-        let view = View { headers: &headers, query: &query, params: None, body };
+        let must_read = MustRead::Apparent;
+        let view = View { headers: &headers, query: &query, params: None, body, must_read };
         let (key, text) = (source.key(&view), source.text(&view));
         if !matches!(source, Source::Header(_)) {
             match (&key, &text) {

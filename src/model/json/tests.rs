@@ -136,7 +136,9 @@ fn only_json_is_read() {
         "\"\\ué00\"",
         "\"\n\"",
         "\"\0\"",
-        "\u{feff}1",
+        "\u{feff}",
+        "\u{feff}\u{feff}1",
+        " \u{feff}1",
         "1//",
         "/**/1",
         "\u{a0}1",
@@ -149,6 +151,12 @@ fn only_json_is_read() {
     check_parse(b"\"\xff\"", Err(BadJson::NotUtf8));
     check_parse(b"\"\xed\xa0\x80\"", Err(BadJson::NotUtf8));
     check_parse("\"\u{7f}\u{2028}\"\t\r\n ".as_bytes(), Ok(()));
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    check("\u{feff}{\"orderId\":\"1\"}", "/orderId", Some("1"));
+    check_canonical("\u{feff} {\"b\":1,\"a\":2}", &["/b"], r#"{"a":2}"#);
 }
 
 #[test]
