@@ -10,7 +10,7 @@ use crate::admin::overview::Overview;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
 use crate::fault::Faults;
-use crate::guard::{Guard, GuardMetrics, Hints, Places, hints};
+use crate::guard::{BodyMemory, Guard, GuardMetrics, Hints, Places, hints};
 use crate::http::trace::HttpMetrics;
 use crate::http::{self, Plane};
 use crate::model::identity::AttemptIds;
@@ -62,6 +62,7 @@ struct Shared {
     config: Config,
     routes: Arc<ArcSwap<Routes>>,
     places: Arc<Places>,
+    memory: Arc<BodyMemory>,
     waiters: Arc<Waiters>,
     history: Arc<History>,
     finished: Arc<Finished>,
@@ -116,6 +117,7 @@ pub fn run(
     let shared = Shared {
         routes: Arc::new(ArcSwap::from_pointee(config.routes.clone())),
         places: Arc::new(Places::new(config.max_in_flight)),
+        memory: Arc::new(BodyMemory::new(config.body_memory, &mut registry)),
         waiters: Arc::new(Waiters::new(finished.clone())),
         finished,
         history: Arc::new(History::new(config.history_window)),
@@ -314,6 +316,7 @@ impl Shared {
             secrets: self.config.secrets.clone(),
             guard: Arc::new(guard),
             places: self.places.clone(),
+            memory: self.memory.clone(),
             metrics: self.http_metrics.apart(),
             faults: self.faults.clone(),
             stop: self.stop.clone(),

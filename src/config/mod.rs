@@ -9,6 +9,7 @@ mod fields;
 mod forgetting;
 mod lifecycles;
 mod log;
+mod memory;
 mod paths;
 mod planes;
 mod presets;
@@ -63,6 +64,8 @@ pub struct Config {
     pub namespace: String,
     pub replay_header: HeaderName,
     pub max_in_flight: usize,
+    /// Bytes of large request bodies held at once.
+    pub body_memory: usize,
     pub max_queued: u64,
     pub queue_retry: Duration,
     /// Bytes of finished responses kept in memory.
@@ -154,9 +157,18 @@ impl Config {
     }
 
     /// What of routes that were read again is at a risk; they are taken all the same.
-    pub fn remarks_on(routes: &Routes) -> Vec<Problem> {
-        forgetting::remarks(routes, true)
+    pub fn remarks_on(routes: &Routes, environment: &dyn Environment) -> Vec<Problem> {
+        let values = Values::of_process(environment, &mut Vec::new());
+        remarks(routes, &values, true)
     }
+}
+
+/// What is to be said of routes that may be as they are. `named`: by ROUTES, and not by variables
+/// alone.
+fn remarks(routes: &Routes, values: &Values<'_>, named: bool) -> Vec<Problem> {
+    let mut remarks = forgetting::remarks(routes, named);
+    remarks.extend(memory::remark(routes, values, named));
+    remarks
 }
 
 fn assemble(
@@ -198,6 +210,7 @@ fn assemble(
         0 => Err("must be more than zero".into()),
         limit => Ok(limit),
     });
+    let body_memory = values.read("BODY_MEMORY", problems, memory::read);
     let max_queued = values.read("MAX_QUEUED", problems, |text| match number(text)? {
         0 => Err("must be more than zero".into()),
         limit => Ok(limit),
@@ -218,7 +231,7 @@ fn assemble(
     });
     let (traces, mut remarks) = traces::read(values, environment, trace::BUILT);
     let named = !values.text(vars::var("ROUTES")).is_empty();
-    remarks.extend(forgetting::remarks(&routes, named));
+    remarks.extend(self::remarks(&routes, values, named));
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
@@ -239,6 +252,7 @@ fn assemble(
         namespace: namespace?,
         replay_header: replay_header?,
         max_in_flight: max_in_flight?,
+        body_memory: body_memory?,
         max_queued: max_queued?,
         queue_retry: queue_retry?,
         local_cache: local_cache?,

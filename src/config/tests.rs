@@ -672,6 +672,24 @@ fn a_short_time_for_unknown_orders_nobody_asks_about_is_remarked_upon_and_in_for
     assert!(short[0].contains("3m 15s and more"), "{short:?}");
 }
 
+#[test]
+fn a_route_whose_requests_do_not_fit_into_body_memory_is_remarked_upon_and_in_force() {
+    let remarks = |vars: &[(&str, &str)]| -> Vec<String> {
+        load(vars).unwrap().remarks.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(remarks(&[("MAX_REQUEST_BODY", "32MiB")]), Vec::<String>::new());
+    let large = remarks(&[("MAX_REQUEST_BODY", "64MiB")]);
+    assert!(large.len() == 1 && large[0].starts_with("ONCEWARD_MAX_REQUEST_BODY: 67108864 bytes"));
+    assert!(large[0].contains("more than BODY_MEMORY, 32MiB"), "{large:?}");
+    let routes = r#"[{"name": "a", "path": "/a"}, {"name": "b", "path": "/b",
+        "max_request_body": "2MiB"}, {"name": "c", "path": "/c"}]"#;
+    let large = remarks(&[("ROUTES", routes), ("BODY_MEMORY", "1MiB")]);
+    assert!(large.len() == 1 && large[0].starts_with("ONCEWARD_ROUTES[1] (b).max_request_body"));
+    assert_eq!(load(&[("BODY_MEMORY", "4MiB")]).unwrap().body_memory, 4 << 20);
+    let problem = load(&[("BODY_MEMORY", "0")]).err().unwrap().to_string();
+    assert!(problem.contains("ONCEWARD_BODY_MEMORY") && problem.contains("more than zero"));
+}
+
 fn with_lifecycle(lifecycle: &str, routes: &[&str]) -> String {
     let routes: Vec<_> = routes
         .iter()

@@ -117,6 +117,7 @@ pub const VARS: &[Var] = &[
     route("MAX_RESPONSE_BODY", "1MiB", "largest response that is stored"),
     process("REPLAY_HEADER", "Idempotent-Replayed", "name of the replay marker"),
     process("MAX_IN_FLIGHT", "1024", "protected requests handled at once; beyond it 503"),
+    process("BODY_MEMORY", "32MiB", "memory for large request bodies in hand; beyond it 503"),
     process("MAX_QUEUED", "16384", "orders in the buffer; each of 64 partitions takes its share"),
     process("QUEUE_RETRY", "250ms", "before a queued order's second try; the next ones double"),
     process("LOCAL_CACHE", "8MiB", "memory for finished responses; 0 = always ask Redis"),

@@ -10,6 +10,7 @@ use crate::store::orders::SpentToken;
 use crate::store::queue::{Enqueue, EnqueueAsk};
 use crate::store::record::Found;
 use crate::trace::Kind;
+use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -17,6 +18,9 @@ use tracing::Instrument;
 impl Guard {
     /// Accepts a payment into the buffer, or answers as the order stands. Nothing is sent.
     pub async fn queue(self: &Arc<Self>, payment: Arc<Payment>) -> Answer {
+        let Some(body) = payment.body.look() else {
+            return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown);
+        };
         let attempt = self.attempts.next();
         let token = match self.token(&payment).await {
             Ok(token) => token,
@@ -25,7 +29,7 @@ impl Guard {
         let mut had_attempt = false;
         for _ in 0..LAPSES {
             let span = payment.span.child("enqueue", Kind::Client);
-            let enqueued = self.enqueue(&payment, &attempt, token.as_ref()).await;
+            let enqueued = self.enqueue((&payment, &body), &attempt, token.as_ref()).await;
             span.end();
             let enqueued = match enqueued {
                 Ok(enqueued) => enqueued,
@@ -84,7 +88,7 @@ impl Guard {
     /// Asks again when an answer was lost, for no longer than one command may take.
     async fn enqueue(
         &self,
-        payment: &Payment,
+        (payment, body): (&Payment, &Bytes),
         attempt: &AttemptId,
         token: Option<&SpentToken>,
     ) -> Result<Enqueue, StoreError> {
@@ -95,7 +99,7 @@ impl Guard {
             callers: &payment.callers,
             token,
             head: &payment.head,
-            body: &payment.body,
+            body,
             most: self.max_queued,
             trace: payment.span.context(),
         };

@@ -76,7 +76,13 @@ impl Guard {
         may_send: impl Fn() -> bool,
     ) -> Outcome {
         let span = payment.span.child("upstream", Kind::Client);
-        let outcome = self.exchanged(payment, request(payment, fence, &span), may_send).await;
+        let outcome = match payment.body.take() {
+            Some(body) => {
+                let request = request(payment, body, fence, &span);
+                self.exchanged(payment, request, may_send).await
+            }
+            None => Outcome::NotSent("it was sent before".into()),
+        };
         outcome.tell(&span);
         outcome
     }
@@ -211,15 +217,19 @@ enum Collected {
 async fn collect(body: &mut Payload, cap: usize) -> Result<Collected, PayloadError> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
+    // Room for all of it at once, where its length is told and it will be kept.
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let room = if told <= cap { told } else { 0 };
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else {
             continue;
         };
-        if first.is_empty() {
+        if first.is_empty() && more.is_empty() {
             first = piece;
         } else {
             if more.is_empty() {
-                more.extend_from_slice(&first);
+                more.reserve(room);
+                more.extend_from_slice(&std::mem::take(&mut first));
             }
             more.extend_from_slice(&piece);
         }
@@ -236,8 +246,13 @@ fn whole(first: Bytes, more: BytesMut) -> Bytes {
 }
 
 /// The request as it goes out: the payment's, with the second line of defence on it.
-fn request(payment: &Payment, fence: Option<u64>, span: &Span) -> Box<Request<Payload>> {
-    let mut request = Box::new(Request::new(Payload::Full(payment.body.clone())));
+fn request(
+    payment: &Payment,
+    body: Bytes,
+    fence: Option<u64>,
+    span: &Span,
+) -> Box<Request<Payload>> {
+    let mut request = Box::new(Request::new(Payload::Full(body)));
     *request.method_mut() = payment.head.method.clone();
     *request.uri_mut() = payment.head.uri.clone();
     let mut headers = payment.head.headers.clone();

@@ -27,14 +27,18 @@ mod exchange;
 mod first;
 mod hints;
 mod leftovers;
+mod memory;
 mod metrics;
 mod places;
 mod rerun;
+mod unsent;
 
 pub(crate) use exchange::end_to_end;
 pub use hints::{Hint, Hints, hints};
+pub use memory::{BodyMemory, Portion, SMALL};
 pub use metrics::GuardMetrics;
 pub use places::{Place, Places};
+pub use unsent::Unsent;
 
 use attempt::Grant;
 
@@ -52,7 +56,6 @@ use crate::store::settled::Waiters;
 use crate::store::{Store, StoreError};
 use crate::trace::{Kind, Span, Tracer};
 use crate::upstream::Upstream;
-use bytes::Bytes;
 use hyper::{Response, http::request};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -113,8 +116,8 @@ pub struct Payment {
     pub grant_from: &'static [State],
     /// Its head, as it goes upstream but for the guard's own two headers.
     pub head: request::Parts,
-    /// Its body.
-    pub body: Bytes,
+    /// Its body, until it is sent.
+    pub body: Unsent,
     /// Its place among the requests in hand; given up when all is done.
     pub place: Option<Place>,
     /// Its span.

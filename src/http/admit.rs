@@ -51,7 +51,7 @@ impl Plane {
         let (mut head, Arrived { body, connection }) = request.into_parts();
         refuse_extras(&head)?;
         let cap = route.tuning.max_request_body;
-        let mut body = read_body(body, cap, self.config.body_timeout).await?;
+        let mut body = read_body(body, cap, self.config.body_timeout, &self.memory).await?;
         let mut identity = self.identify(route, params, &head, &body)?;
         if let Some(Identity { order, .. }) = &identity {
             match self.arrival(order, &body).await {
@@ -89,7 +89,7 @@ impl Plane {
             token,
             grant_from: route.grant_from(),
             head,
-            body,
+            body: body.into(),
             place: Some(place),
             span,
         };

@@ -66,9 +66,11 @@ impl Plane {
         callback: &Callback,
         routes: &Routes,
     ) -> Result<Notice, Problem> {
+        // It was not sent yet.
+        let body = payment.body.look().unwrap_or_default();
         let query = payment.head.uri.query().unwrap_or_default();
         let headers = &payment.head.headers;
-        let (body, must_read) = (&*payment.body, MustRead::Apparent);
+        let (body, must_read) = (&*body, MustRead::Apparent);
         let view = View { headers, query, params: Some(params), body, must_read };
         let fields = Callback::values(&callback.event, &view).map_err(unreadable)?;
         let unchanged = Callback::values(&callback.unchanged, &view).map_err(unreadable)?;

@@ -29,7 +29,7 @@ impl Plane {
         request: Request<Arrived>,
     ) -> Result<Answered, Problem> {
         let (head, Arrived { body, .. }) = request.into_parts();
-        read_body(body, MAX_BODY, self.config.body_timeout).await?;
+        read_body(body, MAX_BODY, self.config.body_timeout, &self.memory).await?;
         let absent = || Problem::new(Name::NotFound, "No such order of yours.");
         let (route, key) = address::read(route, key).ok_or_else(absent)?;
         let route = self.routes.load().of_orders(&route).cloned().ok_or_else(absent)?;

@@ -31,7 +31,7 @@ pub mod trace;
 
 use crate::answer::problem::{Problem, Told};
 use crate::fault::Faults;
-use crate::guard::{Guard, Places};
+use crate::guard::{BodyMemory, Guard, Places};
 use crate::model::seal::Secrets;
 use crate::payload::Payload;
 use crate::route::{Route, Routes};
@@ -74,6 +74,8 @@ pub struct Plane {
     pub guard: Arc<Guard>,
     /// Places for protected requests, of the whole process.
     pub places: Arc<Places>,
+    /// Memory for bodies, of the whole process.
+    pub memory: Arc<BodyMemory>,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// Accidents on demand.

@@ -37,7 +37,7 @@ struct Wish {
 impl Plane {
     pub(super) async fn issue_token(&self, request: Request<Arrived>) -> Result<Answered, Problem> {
         let (head, Arrived { body, .. }) = request.into_parts();
-        let body = read_body(body, MAX_BODY, self.config.body_timeout).await?;
+        let body = read_body(body, MAX_BODY, self.config.body_timeout, &self.memory).await?;
         let wish = read(&body)?;
         let route = self.route_of(&wish)?;
         let key = wish.key.map(|_| key(&body)).transpose()?;

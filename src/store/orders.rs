@@ -293,6 +293,8 @@ impl Store {
         let mut ended = ended.unwrap_or_default();
         let answer_at = ended.len() + 1;
         ended.extend_from_slice(&answer);
+        // A large one would be held twice until Redis has it.
+        drop(answer);
         let line = begun.map_or(&b""[..], |begun| begun.line());
         let (fence, answer_at) = (fence.to_string(), answer_at.to_string());
         let told =

@@ -256,7 +256,7 @@ impl Bench {
                         token: None,
                         grant_from: &[State::Queued],
                         head,
-                        body,
+                        body: body.into(),
                         place: None,
                         span,
                     };

@@ -38,7 +38,7 @@ pub async fn watch(
         match Config::reload_routes(environment) {
             Ok(new) => {
                 tracing::info!(routes = new.0.len(), "routes were read again");
-                for remark in Config::remarks_on(&new) {
+                for remark in Config::remarks_on(&new, environment) {
                     tracing::warn!(name = remark.at, "{}", remark.what);
                 }
                 routes.store(Arc::new(new));

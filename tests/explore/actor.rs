@@ -121,7 +121,7 @@ fn payment(route: &Arc<Route>, order: Order) -> Payment {
         token: None,
         grant_from: route.grant_from(),
         head,
-        body: Bytes::from_static(b"{}"),
+        body: Bytes::from_static(b"{}").into(),
         place: None,
         span: Span::default(),
     }

@@ -5,6 +5,7 @@ mod bodies;
 mod floods;
 mod heads;
 mod kept;
+mod large;
 mod lengths;
 mod paths;
 mod slow;
