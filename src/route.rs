@@ -200,10 +200,24 @@ impl Route {
 const KEY: &str = "{key}";
 
 impl Call {
-    /// Its path and query for this order number.
-    pub fn target(&self, key: &Key) -> String {
+    /// Its path and query for this order number; `None` where somebody may read another path in it,
+    /// and answer about another order.
+    pub fn target(&self, key: &Key) -> Option<String> {
+        if self.strays(key.as_str()) {
+            return None;
+        }
         let key = utf8_percent_encode(key.as_str(), RESERVED).to_string();
-        self.path.replace(KEY, &key)
+        Some(self.path.replace(KEY, &key))
+    }
+
+    /// Whether a segment becomes one that a path loses when it is resolved (`..`, or nothing), to
+    /// those as well who read an encoded slash as a slash, or cut off parameters.
+    fn strays(&self, key: &str) -> bool {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let filled = path.split('/').filter(|segment| segment.contains(KEY));
+        let vanishes = |part: &str| matches!(part.split(';').next(), Some("" | "." | ".."));
+        let mut segments = filled.map(|segment| segment.replace(KEY, key));
+        segments.any(|segment| segment.split(['/', '\\']).any(vanishes))
     }
 
     /// Its JSON body for this order number.
@@ -279,13 +293,38 @@ mod tests {
             json: Some(json!({"id": "{key}", "deep": [{"no": "no. {key}"}, 7], "{key}": null})),
             outcome: Vec::new(),
         };
-        let key = Key::from_text(r#"a/../b?c&d%e"f{key}"#).unwrap();
-        let encoded = "a%2F..%2Fb%3Fc%26d%25e%22f%7Bkey%7D";
-        assert_eq!(call.target(&key), format!("/orders/{encoded}?id={encoded}"));
+        let key = Key::from_text(r#"a/..b?c&d%e"f{key}"#).unwrap();
+        let encoded = "a%2F..b%3Fc%26d%25e%22f%7Bkey%7D";
+        assert_eq!(call.target(&key), Some(format!("/orders/{encoded}?id={encoded}")));
         let expected = json!({
             "id": key.as_str(), "deep": [{"no": format!("no. {key}")}, 7], "{key}": null,
         });
         assert_eq!(call.body(&key), Some(expected));
         assert_eq!(Call { json: None, ..call }.body(&key), None);
+    }
+
+    #[test]
+    fn an_order_number_that_would_lead_elsewhere_stands_in_no_path() {
+        let check = |path: &str, key: &str, strays: bool| {
+            let call =
+                Call { method: Method::GET, path: path.into(), json: None, outcome: Vec::new() };
+            let target = call.target(&Key::from_text(key).unwrap());
+            assert_eq!(target.is_none(), strays, "{path} {key}");
+        };
+        for key in
+            [".", "..", "a/../b", "a/..", "../a", "./a", "a\\..\\b", "/a", "a/", "a//b", "..;x"]
+        {
+            for path in ["/orders/{key}", "/orders/{key}/status?a=1", "/{key}?id={key}"] {
+                check(path, key, true);
+            }
+            for path in ["/result?id={key}", "/a/../result?a=/{key}/b"] {
+                check(path, key, false);
+            }
+        }
+        for key in ["a", "...", "a/b", "a..b", "a.", ".a", "%2e%2e", "a;b"] {
+            check("/orders/{key}", key, false);
+        }
+        check("/orders/.{key}", ".", true);
+        check("/orders/{key}.json", "..", false);
     }
 }

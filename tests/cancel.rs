@@ -43,6 +43,24 @@ fn a_payment_cancelled_before_it_arrives_never_reaches_upstream() {
 }
 
 #[test]
+fn a_quoted_key_names_the_same_order_to_those_who_look_at_it_cancel_it_and_pay_it() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = asking(&redis, &upstream).start();
+    let cancelled = cancel(&onceward, "%221%22");
+    assert_eq!((cancelled.status, cancelled.json()["key"].as_str()), (200, Some("1")));
+    for key in ["\"1\"", "1"] {
+        check(&Call::pay(key).send(onceward.address), 409, "order-cancelled");
+    }
+    assert_eq!(upstream.calls(), 0);
+    let shown = Call::get("/_onceward/orders/pay/%221%22").send(onceward.address);
+    assert_eq!((shown.status, shown.state()), (200, "cancelled"));
+    assert_eq!(state(&onceward, "%221%22"), "cancelled");
+    assert_eq!(admin(&onceward, "%222%22", "cancel", "{}").status, 200);
+    check(&Call::pay("2").send(onceward.address), 409, "order-cancelled");
+    check(&cancel(&onceward, "%221"), 404, "not-found");
+}
+
+#[test]
 fn only_the_caller_that_made_an_order_cancels_it() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = asking(&redis, &upstream).start();

@@ -52,10 +52,47 @@ fn quoted_and_bare_are_the_same_key() {
 }
 
 #[test]
+fn quoted_and_bare_are_the_same_key_wherever_they_stand() {
+    let routes = r#"[
+        {"name": "all", "path": "/all", "fingerprint": "off", "key_required": true,
+         "key": ["json:/id", "form:id", "query:id", "xml:id", "header:Idempotency-Key"]},
+        {"name": "path", "path": "/orders/{id}/pay", "key": ["path:id"], "fingerprint": "off"},
+        {"name": "later", "path": "/later", "key": ["json:/id"], "mode": "async"}]"#;
+    let (_redis, upstream, onceward) = with(&[("ROUTES", routes)]);
+    let call = || Call::post("/all");
+    let form = "application/x-www-form-urlencoded";
+    let bare = call().json(r#"{"id":"A1"}"#);
+    for quoted in [
+        call().json(r#"{"id":"\"A1\""}"#),
+        call().header("Content-Type", form).body(b"id=%22A1%22"),
+        Call::post("/all?id=%22A1%22"),
+        call().header("Content-Type", "text/xml").body(b"<x><id>\"A1\"</id></x>"),
+        call().key("\"A1\""),
+    ] {
+        check_same(&onceward, &bare, &quoted);
+    }
+    check_same(&onceward, &Call::post("/orders/B1/pay"), &Call::post("/orders/%22B1%22/pay"));
+    for none in [r#"{"id":"\"A1"}"#, r#"{"id":"\"\\\"A1\\\"\""}"#] {
+        assert_eq!(problem(&onceward, &call().json(none)), (400, "key-invalid".into()), "{none}");
+    }
+    let accepted = Call::post("/later").json(r#"{"id":"\"C\"1\""}"#).send(onceward.address);
+    assert_eq!(accepted.problem(), "key-invalid");
+    let accepted = Call::post("/later").json(r#"{"id":"\"C\\\"1\""}"#).send(onceward.address);
+    let place = accepted.header("location").unwrap();
+    let shown = Call::get(place).send(onceward.address);
+    assert_eq!((shown.status, shown.json()["key"].as_str()), (200, Some("C\"1")));
+    upstream.heard(3);
+    let keys = upstream.requests();
+    let keys: Vec<_> = keys.iter().map(|heard| heard.header("idempotency-key").unwrap()).collect();
+    assert_eq!(keys, ["A1", "B1", "C\"1"]);
+}
+
+#[test]
 fn keys_that_are_none_are_refused_and_nothing_is_sent() {
     let (_redis, upstream, onceward) = with(&[]);
     let long = "x".repeat(256);
-    for key in ["", "a, b", "\"a\", \"b\"", "\"a", "\"a\";x=1", "a b", &long, "\"\""] {
+    let quoted = "\"\\\"a\\\"\"";
+    for key in ["", "a, b", "\"a\", \"b\"", "\"a", "\"a\";x=1", "a b", &long, "\"\"", quoted] {
         let got = problem(&onceward, &Call::pay(key));
         assert_eq!(got, (400, "key-invalid".into()), "{key:?}");
     }

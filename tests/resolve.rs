@@ -100,6 +100,21 @@ fn an_order_whose_holder_was_killed_is_asked_about_and_ends() {
 }
 
 #[test]
+fn an_order_whose_key_would_lead_the_query_elsewhere_is_held_and_not_asked_about() {
+    let redis = Redis::start();
+    let upstream = answering(|| Act::Reset, |_| Act::status(404, "{}"));
+    let walking = routes(|route| route["query"]["path"] = "/result/{key}".into());
+    let onceward = sidecar(&redis, &upstream).set("ROUTES", &walking).start();
+    for (n, key) in ["..", ".", "a/../1"].into_iter().enumerate() {
+        assert_eq!(pay(&onceward, key).state(), "unknown");
+        until("its turn came", || resolutions(&onceward, "unanswered") > n as f64);
+        assert_eq!(pay(&onceward, key).problem(), "outcome-unknown");
+    }
+    onceward.logs("could be read as another path");
+    assert_eq!((to(&upstream, "/pay").len(), upstream.calls()), (3, 3));
+}
+
+#[test]
 fn still_paying_is_what_duplicates_see_until_the_query_knows_better() {
     let redis = Redis::start();
     let known = Arc::new(AtomicBool::new(false));

@@ -38,6 +38,19 @@ fn refused(reply: &Reply) {
 }
 
 #[test]
+fn a_token_for_a_quoted_key_is_for_the_order_of_that_key() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let onceward = strict(&redis, &upstream).start();
+    for key in ["abc", "\"abc\""] {
+        let token = fetch(&ask(r#"{"key":"\"abc\""}"#), &onceward);
+        let paid = paying(key, &token).send(onceward.address);
+        assert_eq!((paid.status, upstream.calls()), (200, 1), "{}", paid.text());
+    }
+    let asked = ask(r#"{"key":"\"abc"}"#).send(onceward.address);
+    assert_eq!((asked.status, asked.problem().as_str()), (400, "key-invalid"));
+}
+
+#[test]
 fn a_token_says_what_it_is_good_for_and_until_when() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = strict(&redis, &upstream).start();

@@ -48,7 +48,15 @@ pub(crate) async fn call(
         );
         return Said::Nothing;
     };
-    let Some(mut request) = request(authority, call, &order.key, scope) else {
+    let Some(target) = call.target(&order.key) else {
+        tracing::warn!(
+            order = %order.id, route = %route.name,
+            "a call's path with this order's key in it could be read as another path: upstream is \
+             not asked; resolve the order, and put {{key}} into the call's query or json"
+        );
+        return Said::Nothing;
+    };
+    let Some(mut request) = request(authority, call, (&order.key, &target), scope) else {
         return Said::Nothing;
     };
     pass_on(span, request.headers_mut());
@@ -86,7 +94,12 @@ pub(crate) async fn call(
     }
 }
 
-fn request(authority: &str, call: &Call, key: &Key, scope: HeaderMap) -> Option<Request<Payload>> {
+fn request(
+    authority: &str,
+    call: &Call,
+    (key, target): (&Key, &str),
+    scope: HeaderMap,
+) -> Option<Request<Payload>> {
     let json = call.body(key);
     let body = match &json {
         Some(json) => Payload::Full(serde_json::to_vec(json).ok()?.into()),
@@ -94,7 +107,7 @@ fn request(authority: &str, call: &Call, key: &Key, scope: HeaderMap) -> Option<
     };
     let mut request = Request::new(body);
     *request.method_mut() = call.method.clone();
-    *request.uri_mut() = call.target(key).parse().ok()?;
+    *request.uri_mut() = target.parse().ok()?;
     let headers = request.headers_mut();
     *headers = scope;
     // The host may be what tells tenants apart.

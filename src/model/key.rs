@@ -1,7 +1,8 @@
 //! A key: the order number or idempotency key that names one order.
 //!
-//! Promises: a [`Key`] is 1 to 255 visible ASCII characters, and the quoted and the bare form of a
-//! header are the same key. Refuses to know where the text was found and which route it is for.
+//! Promises: a [`Key`] is 1 to 255 visible ASCII characters, the quoted and the bare form are the
+//! same key wherever they stand, and no key looks like a quoted one. Refuses to know where the text
+//! was found and which route it is for.
 
 use std::fmt;
 
@@ -30,11 +31,15 @@ pub enum BadKey {
     #[error("the key header holds a list")]
     List,
     /// A quote that does not open or close the whole value, or a bad escape inside quotes.
-    #[error("the key header is not a well-formed quoted string")]
+    #[error("the key is not a well-formed quoted string")]
     Quote,
     /// Something after the closing quote: parameters, or a second item.
-    #[error("the key header holds more than one quoted string")]
+    #[error("the key is more than one quoted string")]
     Trailing,
+    /// A quote at the beginning of what stands in the quotes: the next to read it would take the
+    /// key for a quoted one.
+    #[error("the key begins with a quote")]
+    Quoted,
 }
 
 impl Key {
@@ -44,8 +49,8 @@ impl Key {
     /// [`BadKey`] for anything but exactly one key.
     pub fn from_header(value: &[u8]) -> Result<Self, BadKey> {
         let value = trim(value);
-        if let Some(quoted) = value.strip_prefix(b"\"") {
-            return Self::visible(&unquote(quoted)?);
+        if value.starts_with(b"\"") {
+            return Self::told(value);
         }
         if value.contains(&b',') {
             return Err(BadKey::List);
@@ -56,17 +61,36 @@ impl Key {
         Self::visible(value)
     }
 
-    /// Takes a value from a body, path or query as it stands: commas and quotes belong to it.
+    /// Reads a value from a body, path or query: an sf-string, or the text as it stands, with the
+    /// commas and quotes in it.
     ///
     /// # Errors
-    /// [`BadKey`] when it is not 1 to [`MAX_LEN`] visible ASCII characters.
+    /// [`BadKey`] when it is not 1 to [`MAX_LEN`] visible ASCII characters, or half a quoted string.
     pub fn from_text(text: &str) -> Result<Self, BadKey> {
+        Self::told(text.as_bytes())
+    }
+
+    /// Takes a key as it was written into Redis, to the letter.
+    ///
+    /// # Errors
+    /// [`BadKey`] when it never was one.
+    pub fn stored(text: &str) -> Result<Self, BadKey> {
         Self::visible(text.as_bytes())
     }
 
     /// The unquoted text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn told(text: &[u8]) -> Result<Self, BadKey> {
+        let Some(quoted) = text.strip_prefix(b"\"") else {
+            return Self::visible(text);
+        };
+        match Self::visible(&unquote(quoted)?)? {
+            key if key.0.starts_with('"') => Err(BadKey::Quoted),
+            key => Ok(key),
+        }
     }
 
     fn visible(text: &[u8]) -> Result<Self, BadKey> {
@@ -187,14 +211,33 @@ mod tests {
     }
 
     #[test]
-    fn text_from_elsewhere_is_taken_as_it_stands() {
-        for text in ["a,b", "\"a\"", "a\"b", "20240001"] {
+    fn text_from_elsewhere_is_taken_as_it_stands_or_unquoted() {
+        for text in ["a,b", "a\"b", "a\"", "20240001", "a\\\"b"] {
             assert_eq!(Key::from_text(text).unwrap().as_str(), text);
         }
+        for (text, key) in [("\"a\"", "a"), (r#""a,\"b\\""#, r#"a,"b\"#)] {
+            assert_eq!(Key::from_text(text).unwrap().as_str(), key);
+            check(text.as_bytes(), Ok(key));
+        }
+        assert_eq!(Key::from_text("\"a"), Err(BadKey::Quote));
+        assert_eq!(Key::from_text("\"a\"b\""), Err(BadKey::Trailing));
+        assert_eq!(Key::from_text("\"a b\""), Err(BadKey::Character));
+        assert_eq!(Key::from_text("\"\""), Err(BadKey::Empty));
         assert_eq!(Key::from_text(""), Err(BadKey::Empty));
         assert_eq!(Key::from_text(" a"), Err(BadKey::Character));
         assert_eq!(Key::from_text("é"), Err(BadKey::Character));
         assert_eq!(Key::from_text(&"k".repeat(256)), Err(BadKey::TooLong));
+    }
+
+    #[test]
+    fn no_key_looks_like_a_quoted_one() {
+        for text in ["\"\\\"a\\\"\"", "\"\\\"a\"", "\"\\\"\""] {
+            check(text.as_bytes(), Err(BadKey::Quoted));
+            assert_eq!(Key::from_text(text), Err(BadKey::Quoted));
+        }
+        // One that an earlier release read stays the key of its order.
+        assert_eq!(Key::stored("\"a\"").unwrap().as_str(), "\"a\"");
+        assert_eq!(Key::stored("a b"), Err(BadKey::Character));
     }
 
     #[test]

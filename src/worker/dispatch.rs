@@ -240,7 +240,7 @@ impl Bench {
         let mut why = "not sent";
         if let Some(draft) = guard.store.draft(entry).await? {
             let route = self.dispatcher.routes.load().named(&draft.route).cloned();
-            match (route, Key::from_text(&draft.key), draft.request) {
+            match (route, Key::stored(&draft.key), draft.request) {
                 (Some(route), Ok(key), Some((head, body))) => {
                     let order = route.order(&draft.scope, key);
                     let subject = faults.order(&route.name, order.key.as_str());

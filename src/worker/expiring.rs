@@ -110,7 +110,7 @@ impl Surveyor {
     async fn named(&self, partition: Partition, id: &str) -> Result<Option<Order>, StoreError> {
         let record = self.store.look_at(partition, id).await?;
         Ok(record.and_then(|record| {
-            let key = Key::from_text(&record.key).ok()?;
+            let key = Key::stored(&record.key).ok()?;
             Some(self.routes.load().order(&record.route, &record.scope, key))
         }))
     }

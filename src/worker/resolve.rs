@@ -110,7 +110,7 @@ impl Resolver {
         let Some(record) = self.store.look_at(partition, id).await? else {
             return Ok(());
         };
-        let Ok(key) = Key::from_text(&record.key) else {
+        let Ok(key) = Key::stored(&record.key) else {
             return Ok(());
         };
         let routes = self.routes.load_full();
