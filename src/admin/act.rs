@@ -52,8 +52,7 @@ impl Admin {
         let wish = read(request).await?;
         let why = why(&wish);
         // Its holder may have died without anybody having looked since.
-        let keep = self.config.routes.0.iter().map(|route| route.tuning.unknown_ttl).max();
-        let keep = keep.unwrap_or(KEEP);
+        let keep = self.routes.load().unknown_ttl();
         self.store.lapse(order.partition, &order.id, None, keep).await.map_err(|_| away())?;
         let by = asker.by();
         let to = wish.state.as_deref().and_then(State::from_word);

@@ -15,6 +15,7 @@ mod planes;
 mod presets;
 pub mod read;
 mod redis;
+mod remarks;
 mod replay;
 pub mod routes;
 mod rules;
@@ -33,6 +34,7 @@ use crate::trace;
 use hyper::header::HeaderName;
 use planes::address;
 use read::Values;
+use remarks::Remarks;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -118,8 +120,8 @@ impl Config {
     pub fn load(environment: &dyn Environment) -> Result<Config, Problems> {
         let mut problems = Vec::new();
         let values = Values::of_process(environment, &mut problems);
-        let (routes, routes_file) = load_routes(&values, &mut problems);
-        let config = assemble(&values, environment, routes, routes_file, &mut problems);
+        let loaded = load_routes(&values, &mut problems);
+        let config = assemble(&values, environment, loaded, &mut problems);
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(Problems(problems)),
@@ -145,37 +147,36 @@ impl Config {
         }
     }
 
-    /// Reads the routes again from their file, over the same variables.
+    /// Reads the routes again from their file, over the same variables; and what of them is at a
+    /// risk, though they are taken all the same.
     ///
     /// # Errors
     /// Every problem there is; whoever asked keeps the routes it has.
-    pub fn reload_routes(environment: &dyn Environment) -> Result<Routes, Problems> {
+    pub fn reload_routes(
+        environment: &dyn Environment,
+    ) -> Result<(Routes, Vec<Problem>), Problems> {
         let mut problems = Vec::new();
         let values = Values::of_process(environment, &mut problems);
-        let (routes, _) = load_routes(&values, &mut problems);
-        if problems.is_empty() { Ok(routes) } else { Err(Problems(problems)) }
-    }
-
-    /// What of routes that were read again is at a risk; they are taken all the same.
-    pub fn remarks_on(routes: &Routes, environment: &dyn Environment) -> Vec<Problem> {
-        let values = Values::of_process(environment, &mut Vec::new());
-        remarks(routes, &values, true)
+        let loaded = load_routes(&values, &mut problems);
+        match problems.is_empty() {
+            true => Ok((loaded.routes, loaded.remarks)),
+            false => Err(Problems(problems)),
+        }
     }
 }
 
-/// What is to be said of routes that may be as they are. `named`: by ROUTES, and not by variables
-/// alone.
-fn remarks(routes: &Routes, values: &Values<'_>, named: bool) -> Vec<Problem> {
-    let mut remarks = forgetting::remarks(routes, named);
-    remarks.extend(memory::remark(routes, values, named));
-    remarks
+/// What ROUTES and its defaults come to.
+#[derive(Default)]
+struct Loaded {
+    routes: Routes,
+    file: Option<PathBuf>,
+    remarks: Vec<Problem>,
 }
 
 fn assemble(
     values: &Values<'_>,
     environment: &dyn Environment,
-    routes: Routes,
-    routes_file: Option<PathBuf>,
+    loaded: Loaded,
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
     let listen = values.read("LISTEN", problems, address);
@@ -230,8 +231,7 @@ fn assemble(
         one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
     });
     let (traces, mut remarks) = traces::read(values, environment, trace::BUILT);
-    let named = !values.text(vars::var("ROUTES")).is_empty();
-    remarks.extend(self::remarks(&routes, values, named));
+    remarks.extend(loaded.remarks);
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
@@ -258,8 +258,8 @@ fn assemble(
         local_cache: local_cache?,
         prefix: prefix?,
         secrets: Arc::new(secrets?),
-        routes,
-        routes_file,
+        routes: loaded.routes,
+        routes_file: loaded.file,
         faults: faults?,
         drain_timeout: drain_timeout?,
         log: log?,
@@ -271,23 +271,28 @@ fn assemble(
     })
 }
 
-fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> (Routes, Option<PathBuf>) {
+fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> Loaded {
     // Read for its problems even where every route overrides it: a bad default is a bad default.
     let default = routes::default(values, problems);
-    let text = values.text(vars::var("ROUTES"));
+    let (text, mut remarks) = (values.text(vars::var("ROUTES")), Remarks::default());
     if text.is_empty() {
         paths::check_default(&default, values, problems);
-        return (default, None);
+        default.0.iter().for_each(|route| remarks.look_at(route, values));
+        return Loaded { routes: default, file: None, remarks: remarks.list(values) };
     }
     if text.starts_with(['[', '{']) {
-        return (routes::read(text, values, problems), None);
+        let routes = routes::read(text, values, &mut remarks, problems);
+        return Loaded { routes, file: None, remarks: remarks.list(values) };
     }
     match std::fs::read_to_string(text) {
-        Ok(json) => (routes::read(&json, values, problems), Some(PathBuf::from(text))),
+        Ok(json) => {
+            let routes = routes::read(&json, values, &mut remarks, problems);
+            Loaded { routes, file: Some(text.into()), remarks: remarks.list(values) }
+        }
         Err(error) => {
             let what = format!("{text:?} cannot be read: {error}");
             problems.push(Problem { at: "ONCEWARD_ROUTES".into(), what });
-            (Routes::default(), None)
+            Loaded::default()
         }
     }
 }

@@ -29,11 +29,18 @@ pub(super) fn pattern(text: &str, prefix: &str, bad: Bad<'_>) -> Option<Pattern>
 
 /// A key that only a `{name}` could bear which the path does not have is never found. One among
 /// others that were given for all routes may be for another route.
-pub(super) fn check_names(path: &Pattern, own_key: bool, key: &[Source], bad: Bad<'_>) {
+pub(super) fn check_names(path: &Pattern, key: &[Source], values: &Values<'_>) -> Vec<Problem> {
+    let var = vars::var("KEY");
     let never: Vec<_> = key.iter().filter_map(|source| unnamed(path, source)).collect();
-    if own_key || never.len() == key.len() {
-        never.into_iter().for_each(|what| bad("key", what));
+    if !values.is_own(var) && never.len() < key.len() {
+        return Vec::new();
     }
+    let heir = match values.heir_of(var) {
+        heir if heir.is_empty() => heir,
+        heir => format!("; it is read{heir}"),
+    };
+    let problem = |what| Problem { at: values.name_of(var), what: format!("{what}{heir}") };
+    never.into_iter().map(problem).collect()
 }
 
 /// What is wrong with a source that names a part of the path which it does not have.

@@ -69,7 +69,7 @@ impl fmt::Display for Problems {
 
 /// Values by variable: what was set, else the default; a route's fields go before both.
 pub struct Values<'a> {
-    /// `ROUTES[0] (pay).` while a route is read.
+    /// `ONCEWARD_ROUTES[0] (pay)` while a route is read.
     place: String,
     set: BTreeMap<&'static str, String>,
     /// Variables that came from files, and which.
@@ -142,7 +142,7 @@ impl<'a> Values<'a> {
             Ok(value) => Some(value),
             Err(what) => {
                 // What stands in the process's variables is reported once, there.
-                if self.below.is_none() || self.set.contains_key(var.name) {
+                if self.below.is_none() || self.is_own(var) {
                     problems.push(Problem { at: self.name_of(var), what });
                 }
                 None
@@ -155,12 +155,27 @@ impl<'a> Values<'a> {
         self.files.get(name).cloned()
     }
 
-    /// What the person who set it calls it.
+    /// What the person who set it calls it: a route's field, or the variable that it leaves it to.
     pub fn name_of(&self, var: &Var) -> String {
         match self.below {
-            None => var.whole_name(),
-            Some(_) => format!("{}{}", self.place, var.name.to_ascii_lowercase()),
+            Some(_) if self.is_own(var) => {
+                format!("{}.{}", self.place, var.name.to_ascii_lowercase())
+            }
+            _ => var.whole_name(),
         }
+    }
+
+    /// For whom a value is, where its name does not say so: ` for ONCEWARD_ROUTES[0] (pay)`.
+    pub fn heir_of(&self, var: &Var) -> String {
+        match self.below {
+            Some(_) if !self.is_own(var) => format!(" for {}", self.place),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether it stands here, and is not taken from below.
+    pub fn is_own(&self, var: &Var) -> bool {
+        self.set.contains_key(var.name)
     }
 }
 

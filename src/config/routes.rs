@@ -6,6 +6,7 @@ use super::forgetting::while_asked_about;
 use super::lifecycles::Lifecycles;
 use super::paths::{check_names, pattern, unnamed};
 use super::read::{Problem, Values};
+use super::remarks::Remarks;
 use super::rules::{Of, rules};
 use super::units::{duration, positive};
 use super::{callbacks, presets, strict, tuning, vars};
@@ -15,8 +16,13 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Reads routes; every problem names its route and field.
-pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Routes {
+/// Reads routes; every problem names its route and field, or the variable the field is left to.
+pub(super) fn read(
+    text: &str,
+    values: &Values<'_>,
+    remarks: &mut Remarks,
+    problems: &mut Vec<Problem>,
+) -> Routes {
     let at = |what: String| Problem { at: "ONCEWARD_ROUTES".into(), what };
     let mut lifecycles = Lifecycles::default();
     let (value, twice) = match strict::read(text) {
@@ -58,7 +64,7 @@ pub fn read(text: &str, values: &Values<'_>, problems: &mut Vec<Problem>) -> Rou
         if let Some(name) = value.get("name").and_then(Value::as_str) {
             places.entry(name.to_owned()).or_insert(index);
         }
-        let Some(route) = read_one(index, value, &lifecycles, values, problems) else {
+        let Some(route) = read_one(index, value, &lifecycles, values, remarks, problems) else {
             continue;
         };
         if routes.iter().any(|other| other.name == route.name) {
@@ -121,6 +127,7 @@ fn read_one(
     value: Value,
     lifecycles: &Lifecycles,
     values: &Values<'_>,
+    remarks: &mut Remarks,
     problems: &mut Vec<Problem>,
 ) -> Option<Route> {
     let before = problems.len();
@@ -138,8 +145,7 @@ fn read_one(
     }
     let callback = callbacks::take(&mut object, &mut bad);
     let own = of_variables(&mut object, &mut bad);
-    let own_key = own.contains_key("KEY");
-    let over = Values::of_route(values, format!("{place}."), own);
+    let over = Values::of_route(values, place.clone(), own);
     let mut tuning = tuning::read(&over, problems);
     let mut bad = |field: &str, what: String| {
         problems.push(Problem { at: format!("{place}.{field}"), what });
@@ -186,8 +192,9 @@ fn read_one(
         None => (rules("outcome", Of::Payment, outcome, &mut bad), None),
         Some(own) => (Vec::new(), Some(callbacks::read(own, outcome, &mut bad))),
     };
+    let mut never_found = Vec::new();
     if let (Some(path), Some(tuning)) = (&path, &tuning) {
-        check_names(path, own_key, &tuning.key, &mut bad);
+        never_found = check_names(path, &tuning.key, &over);
         let own = callback.iter();
         for (field, sources) in
             own.flat_map(|own| [("event", &own.event), ("unchanged", &own.unchanged)])
@@ -217,16 +224,15 @@ fn read_one(
         steady: !query_backoff,
         cancel_delay: time("cancel_delay", cancel_delay, duration).unwrap_or_default(),
     };
-    if let (true, Some(tuning)) = (is_asked_about, &tuning)
-        && let Some(what) = while_asked_about(tuning, &pace)
-    {
-        problems.push(Problem { at: format!("{place}.unknown_ttl"), what });
+    problems.extend(never_found);
+    if let (true, Some(tuning)) = (is_asked_about, &tuning) {
+        problems.extend(while_asked_about(tuning, &pace, &over));
     }
     if problems.len() > before {
         return None;
     }
     let (name, path, tuning) = (name?.into(), path?, tuning?);
-    Some(Route {
+    let route = Route {
         name,
         path,
         mode,
@@ -238,7 +244,9 @@ fn read_one(
         pace,
         callback,
         step,
-    })
+    };
+    remarks.look_at(&route, &over);
+    Some(route)
 }
 
 /// Takes those fields off a route that are variables.

@@ -455,7 +455,8 @@ fn a_route_that_could_never_protect_anything_is_refused() {
     let plain = r#""path": "/a""#;
     assert_eq!(told(plain, &[("KEY", "path:id,json:/o")]), [""; 0]);
     let never = told(plain, &[("KEY", "path:id")]);
-    assert_eq!(never, ["ONCEWARD_ROUTES[0] (a).key: path:id: the path /a has no {id}"]);
+    let says = "path:id: the path /a has no {id}; it is read for ONCEWARD_ROUTES[0] (a)";
+    assert_eq!(never, [format!("ONCEWARD_KEY: {says}")]);
     assert_eq!(told(r#""path": "/_oncewards/x""#, &[]), [""; 0]);
     assert_eq!(told(r#""path": "/_onceward/x""#, &[("PREFIX", "/own")]), [""; 0]);
 }
@@ -504,7 +505,7 @@ fn a_secrets_file_that_holds_nothing_is_not_taken_for_no_secret() {
     // One that is emptied while the sidecar runs keeps new routes out: the last good ones stay.
     std::fs::write(&path, "s3cret-s3cret-s3cret").unwrap();
     let environment = HashMap::from([("ONCEWARD_SECRET_FILE".to_owned(), file.to_owned())]);
-    assert!(Config::reload_routes(&environment).is_ok());
+    assert!(Config::reload_routes(&environment).is_ok_and(|(_, remarks)| remarks.is_empty()));
     std::fs::write(&path, "").unwrap();
     let problems = Config::reload_routes(&environment).unwrap_err().to_string();
     assert!(problems.starts_with("ONCEWARD_SECRET_FILE: "), "{problems}");
@@ -640,12 +641,12 @@ fn an_order_is_not_forgotten_while_it_is_asked_about_or_cancelled() {
         r#""kind": "callback", "key": ["json:/id"]"#,
     ]);
     let problems = problems(&[("ROUTES", &short), ("UNKNOWN_TTL", "79s")]);
-    let place = |n: usize| format!("ONCEWARD_ROUTES[{n}] (r{n})");
+    let left = "ONCEWARD_UNKNOWN_TTL: 1m 19s is too short for ";
     let expected = [
-        (place(0) + ".unknown_ttl", "1m 20s"),
-        (place(1) + ".unknown_ttl", "1m 20s"),
-        (place(3) + ".mode", "sync, async, either"),
-        (place(4) + ".unknown_ttl", "2m"),
+        (format!("{left}ONCEWARD_ROUTES[0] (r0)"), "at least 1m 20s"),
+        (format!("{left}ONCEWARD_ROUTES[1] (r1)"), "at least 1m 20s"),
+        ("ONCEWARD_ROUTES[3] (r3).mode".into(), "sync, async, either"),
+        (format!("{left}ONCEWARD_ROUTES[4] (r4)"), "at least 2m"),
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, (at, says)) in problems.iter().zip(expected) {
@@ -668,8 +669,41 @@ fn a_short_time_for_unknown_orders_nobody_asks_about_is_remarked_upon_and_in_for
         {"name": "b", "path": "/b", "upstream_timeout": "3m"},
         {"name": "c", "path": "/c", "kind": "callback", "key": ["json:/id"]}]"#;
     let short = remarks(&[("ROUTES", routes), ("UNKNOWN_TTL", "61s")]);
-    assert!(short.len() == 1 && short[0].starts_with("ONCEWARD_ROUTES[1] (b).unknown_ttl: 1m 1s"));
+    assert!(short.len() == 1 && short[0].starts_with("ONCEWARD_UNKNOWN_TTL: 1m 1s"), "{short:?}");
+    assert!(short[0].contains("is short for ONCEWARD_ROUTES[1] (b): "), "{short:?}");
     assert!(short[0].contains("3m 15s and more"), "{short:?}");
+    let own = r#"[{"name": "a", "path": "/a", "unknown_ttl": "2s"}]"#;
+    let short = remarks(&[("ROUTES", own)]);
+    assert!(short.len() == 1, "{short:?}");
+    assert!(short[0].starts_with("ONCEWARD_ROUTES[0] (a).unknown_ttl: 2s is short: "), "{short:?}");
+}
+
+#[test]
+fn letting_payments_by_is_remarked_upon_where_it_is_said() {
+    let remarks = |vars: &[(&str, &str)]| -> Vec<String> {
+        load(vars).unwrap().remarks.iter().map(ToString::to_string).collect()
+    };
+    let bypass = ("REDIS_DOWN", "bypass");
+    let said = remarks(&[bypass]);
+    assert!(said.len() == 1, "{said:?}");
+    assert!(said[0].starts_with(
+        "ONCEWARD_REDIS_DOWN: bypass: while Redis is away the payments of default go"
+    ));
+    let routes = r#"[{"name": "a", "path": "/a"}, {"name": "b", "path": "/b", "redis_down": "bypass"},
+        {"name": "c", "path": "/c", "redis_down": "reject"}, {"name": "d", "path": "/d"},
+        {"name": "e", "path": "/e", "mode": "async"},
+        {"name": "f", "path": "/f", "kind": "callback", "key": ["json:/id"]}]"#;
+    let said = remarks(&[bypass, ("ROUTES", routes)]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("ONCEWARD_REDIS_DOWN: ") && said[0].contains(" of a, d go "));
+    assert!(
+        said[1].starts_with("ONCEWARD_ROUTES[1] (b).redis_down: ") && said[1].contains(" of b go ")
+    );
+    let said = remarks(&[("ROUTES", routes)]);
+    assert!(
+        said.len() == 1 && said[0].starts_with("ONCEWARD_ROUTES[1] (b).redis_down: "),
+        "{said:?}"
+    );
 }
 
 #[test]

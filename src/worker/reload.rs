@@ -36,9 +36,9 @@ pub async fn watch(
         }
         last = Some(now);
         match Config::reload_routes(environment) {
-            Ok(new) => {
+            Ok((new, remarks)) => {
                 tracing::info!(routes = new.0.len(), "routes were read again");
-                for remark in Config::remarks_on(&new, environment) {
+                for remark in remarks {
                     tracing::warn!(name = remark.at, "{}", remark.what);
                 }
                 routes.store(Arc::new(new));
