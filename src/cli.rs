@@ -133,7 +133,7 @@ fn serve(config: Config) -> ExitCode {
 }
 
 fn check(config: Config) -> ExitCode {
-    for (name, value) in &config.shown {
+    for (name, value) in config.shown.iter().chain(&config.shown_routes) {
         println!("{name}={value}");
     }
     for name in &config.strangers {

@@ -7,6 +7,7 @@ use crate::support::sidecar::{Sidecar, sidecar};
 use crate::support::until;
 use crate::support::upstream::{Act, Gate, Upstream};
 use onceward::config::vars::VARS;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -225,6 +226,8 @@ fn the_configuration_is_shown_without_its_secrets() {
         .set("ADMIN_TOKEN", "s3cret-of-admin")
         .set("SECRET", secret)
         .set("LOCK_TTL", "7s")
+        .set("REDIS_DOWN", "bypass")
+        .set("ROUTES", CONFIGURED)
         .start();
     let reply = Call::get("/admin/config")
         .header("Authorization", "Bearer s3cret-of-admin")
@@ -242,8 +245,23 @@ fn the_configuration_is_shown_without_its_secrets() {
     assert_eq!(variables["ONCEWARD_ADMIN_TOKEN"], "********");
     let masked = format!("redis://********@127.0.0.1:{}", redis.port);
     assert_eq!(variables["ONCEWARD_REDIS_URL"], masked.as_str());
-    assert_eq!(document["routes"][0]["name"], "default");
+    let routes = document["routes"].as_array().expect("a list");
+    let of = |field: &str| -> Vec<&Value> { routes.iter().map(|route| &route[field]).collect() };
+    assert_eq!(of("name"), ["pay", "cb"]);
+    assert_eq!(of("path"), ["/pay", "/cb"]);
+    assert_eq!(of("kind"), ["order", "callback"]);
+    assert_eq!(of("lock_ttl"), [&json!("7s"), &Value::Null], "callbacks have none");
+    assert_eq!(of("redis_down"), [&json!("bypass"), &Value::Null]);
+    assert_eq!(of("callback_ttl"), [&Value::Null, &json!("2days")]);
+    assert_eq!(of("query"), [&json!("GET /q?********"), &Value::Null]);
+    assert_eq!(routes[0]["key"], json!(["header:idempotency-key"]));
+    onceward.logs("ONCEWARD_REDIS_DOWN");
 }
+
+const CONFIGURED: &str = r#"[
+    {"name": "pay", "path": "/pay",
+     "query": {"method": "GET", "path": "/q?id={key}", "outcome": []}},
+    {"name": "cb", "path": "/cb", "kind": "callback", "key": ["json:/id"], "callback_ttl": "48h"}]"#;
 
 /// Every page of a list, and the keys on all of them.
 fn walk(query: &str, onceward: &Sidecar) -> (usize, Vec<String>) {

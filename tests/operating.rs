@@ -77,6 +77,49 @@ fn check_prints_what_is_in_force_and_no_secret() {
     assert!(said.err.contains("warning: OTEL_EXPORTER_OTLP_ENDPOINT: expected"), "{}", said.err);
 }
 
+const MANY_ROUTES: &str = r#"{"lifecycles": {"o": {"start": "a", "moves": [["a", "b"]]}}, "routes": [
+    {"name": "pay", "path": "/order/pay", "redis_down": "bypass", "lock_ttl": "10s", "token": "off",
+     "key": ["header:Idempotency-Key", "json:/orderId"], "max_request_body": "64KiB",
+     "query": {"method": "GET", "path": "/result?apikey=s3cret&id={key}", "outcome": []},
+     "lifecycle": {"name": "o", "from": ["a"], "to": "b"}},
+    {"name": "alipay", "path": "/notify", "preset": "alipay-notify", "settles": "rest"},
+    {"name": "rest", "path": "/*", "key": ["form:out_trade_no"]}]}"#;
+
+#[test]
+fn check_prints_what_each_route_has_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("routes.json");
+    std::fs::write(&file, MANY_ROUTES).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let plain = nothing_set().set("LOCK_TTL", "10s").set("CALLBACK_TTL", "80h");
+    let said = run(&plain.set("ROUTES", file), &["check"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let routes: Vec<&str> = said.out.lines().skip(VARS.len()).collect();
+    let of_query = "/result?********";
+    assert_eq!(
+        routes,
+        [
+            "ONCEWARD_ROUTES[0] (pay).path=/order/pay",
+            "ONCEWARD_ROUTES[0] (pay).key=header:idempotency-key,json:/orderId",
+            "ONCEWARD_ROUTES[0] (pay).key_required=true",
+            "ONCEWARD_ROUTES[0] (pay).redis_down=bypass",
+            "ONCEWARD_ROUTES[0] (pay).max_request_body=64KiB",
+            &format!("ONCEWARD_ROUTES[0] (pay).query=GET {of_query}"),
+            r#"ONCEWARD_ROUTES[0] (pay).lifecycle={"from":["a"],"name":"o","to":"b"}"#,
+            "ONCEWARD_ROUTES[1] (alipay).path=/notify",
+            "ONCEWARD_ROUTES[1] (alipay).kind=callback",
+            "ONCEWARD_ROUTES[1] (alipay).key=form:out_trade_no",
+            "ONCEWARD_ROUTES[1] (alipay).event=form:trade_status,form:refund_fee,form:out_biz_no",
+            "ONCEWARD_ROUTES[1] (alipay).unchanged=form:total_amount,form:seller_id",
+            "ONCEWARD_ROUTES[1] (alipay).settles=rest",
+            "ONCEWARD_ROUTES[2] (rest).key=form:out_trade_no",
+        ]
+    );
+    let warning = "warning: ONCEWARD_ROUTES[0] (pay).redis_down: bypass: ";
+    assert!(said.err.contains(warning), "{}", said.err);
+    assert!(!said.all().contains("s3cret"), "{}", said.all());
+}
+
 #[test]
 fn a_password_behind_a_socket_is_masked_as_well() {
     let url = "unix:///run/redis.sock?db=1&pass=s3cret&user=me";
@@ -283,6 +326,7 @@ fn changed_routes_come_into_force_and_bad_ones_do_not() {
     assert!(!protected("/a"));
     let shown = Call::get("/admin/config").send(onceward.admin).json();
     assert_eq!(shown["routes"][0]["path"], "/b");
+    assert_eq!(shown["routes"][0]["lock_ttl"], "30s");
 
     std::fs::write(&file, r#"[{"name":"pay","path":"b","lock_ttl":"soon"}]"#).expect("a file");
     until("the bad routes are told of", || {

@@ -11,7 +11,7 @@
 //! | `GET /admin/overview/stream` | the same, then what is new, as server-sent events |
 //! | `GET /admin/posture` | what `onceward doctor` says, up to a minute old |
 //! | `GET /admin/attention/{unknown,cancelling,dead,alarms}?after=&limit=` | what needs a person, oldest first; `next` is the next `after` |
-//! | `GET /admin/config` | the effective configuration, secrets masked |
+//! | `GET /admin/config` | the effective configuration, secrets masked: variables, and what is in force on each route |
 //! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, about `limit` a page; `next` is the next cursor |
 //! | `GET /admin/orders/{route}/{key}?scope=&masked=` | one order with its history; `masked=true` without the secrets of its response |
 //! | `POST /admin/orders/{route}/{key}/cancel?scope=` `{"why"?}` | a tombstone where nothing was sent, else `cancelling` |
@@ -41,7 +41,7 @@ mod watch;
 
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
-use crate::config::Config;
+use crate::config::{Config, shown};
 use crate::fault::Faults;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::AttemptIds;
@@ -169,7 +169,11 @@ impl Admin {
             .load()
             .0
             .iter()
-            .map(|route| json!({"name": &*route.name, "path": route.path.as_str()}))
+            .map(|route| {
+                let fields = shown::route(route).into_iter();
+                fields.map(|(field, value)| (field.to_owned(), value)).collect()
+            })
+            .map(Value::Object)
             .collect();
         answer::json(StatusCode::OK, &json!({"variables": variables, "routes": routes}))
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub(super) const OWN: [&str; 4] = ["event", "unchanged", "ack", "settles"];
 
 /// Fields that say how an order is attempted, paid for or asked about: a callback is none.
-const OF_ORDERS: [&str; 24] = [
+pub(super) const OF_ORDERS: [&str; 24] = [
     "lifecycle",
     "mode",
     "query",

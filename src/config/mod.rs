@@ -19,6 +19,7 @@ mod remarks;
 mod replay;
 pub mod routes;
 mod rules;
+pub mod shown;
 mod strict;
 mod traces;
 mod tuning;
@@ -83,6 +84,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Every variable with its effective value, secrets masked, in the contract's order.
     pub shown: Vec<(String, String)>,
+    /// What is in force on each route of ROUTES, and not on one that leaves all to the variables.
+    pub shown_routes: Vec<(String, String)>,
     /// Where traces go; nowhere without one.
     pub traces: Option<trace::Config>,
     /// Variables with our prefix that mean nothing.
@@ -108,9 +111,6 @@ pub enum LogFormat {
     /// For people.
     Text,
 }
-
-/// What a secret is shown as.
-const MASKED: &str = "********";
 
 impl Config {
     /// Reads and judges the environment.
@@ -171,6 +171,7 @@ struct Loaded {
     routes: Routes,
     file: Option<PathBuf>,
     remarks: Vec<Problem>,
+    shown: Vec<(String, String)>,
 }
 
 fn assemble(
@@ -264,7 +265,8 @@ fn assemble(
         drain_timeout: drain_timeout?,
         log: log?,
         log_format: log_format?,
-        shown: shown(values),
+        shown: shown::variables(values),
+        shown_routes: loaded.shown,
         traces,
         strangers: read::strangers(environment),
         remarks,
@@ -278,16 +280,18 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> Loaded {
     if text.is_empty() {
         paths::check_default(&default, values, problems);
         default.0.iter().for_each(|route| remarks.look_at(route, values));
-        return Loaded { routes: default, file: None, remarks: remarks.list(values) };
+        return Loaded { routes: default, remarks: remarks.list(values), ..Loaded::default() };
     }
-    if text.starts_with(['[', '{']) {
-        let routes = routes::read(text, values, &mut remarks, problems);
-        return Loaded { routes, file: None, remarks: remarks.list(values) };
-    }
-    match std::fs::read_to_string(text) {
+    let (json, file) = match text.starts_with(['[', '{']) {
+        true => (Ok(text.to_owned()), None),
+        false => (std::fs::read_to_string(text), Some(text.into())),
+    };
+    match json {
         Ok(json) => {
             let routes = routes::read(&json, values, &mut remarks, problems);
-            Loaded { routes, file: Some(text.into()), remarks: remarks.list(values) }
+            let shown = default.0.first().map(|plain| shown::own(&routes, plain));
+            let shown = shown.unwrap_or_default();
+            Loaded { routes, file, remarks: remarks.list(values), shown }
         }
         Err(error) => {
             let what = format!("{text:?} cannot be read: {error}");
@@ -295,42 +299,6 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> Loaded {
             Loaded::default()
         }
     }
-}
-
-/// Every variable as it is in force, with what must not be seen masked.
-fn shown(values: &Values<'_>) -> Vec<(String, String)> {
-    vars::VARS
-        .iter()
-        .map(|var| {
-            let text = values.text(var);
-            let text = match (var.name, text) {
-                (_, "") => String::new(),
-                ("REDIS_URL" | "OTEL_EXPORTER_OTLP_ENDPOINT", url) => mask_urls(url),
-                (_, text) if !var.secret => text.to_owned(),
-                _ => MASKED.to_owned(),
-            };
-            (values.name_of(var), text)
-        })
-        .collect()
-}
-
-/// URLs without what stands before their `@` and behind their `?`: `unix://` URLs carry their
-/// password there.
-pub fn mask_urls(urls: &str) -> String {
-    let masked = urls.split(',').map(|url| {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return MASKED.to_owned();
-        };
-        let rest = match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{MASKED}@{host}"),
-            None => rest.to_owned(),
-        };
-        match rest.split_once('?') {
-            Some((path, _)) => format!("{scheme}://{path}?{MASKED}"),
-            None => format!("{scheme}://{rest}"),
-        }
-    });
-    masked.collect::<Vec<_>>().join(",")
 }
 
 fn some(text: &str) -> Option<String> {

@@ -261,6 +261,27 @@ fn a_route_overrides_the_variables_and_inherits_the_rest() {
 }
 
 #[test]
+fn what_is_shown_of_a_route_is_all_there_is_and_reads_as_what_it_was() {
+    let of_routes = vars::VARS.iter().filter(|var| var.of_route).map(|var| var.name.to_lowercase());
+    let of_routes: Vec<String> = of_routes.collect();
+    let changed = r#"[{"name": "a", "path": "/a", "lock_ttl": "90s", "max_request_body": "4097",
+        "fingerprint_ignore": ["/a/0", "sign"], "scope": ["x-a", "x-b"], "token": "required",
+        "key": ["json:/id"], "on_unknown": "retry", "redis_down": "bypass", "methods": ["PUT"]}]"#;
+    for routes in [r#"[{"name": "a", "path": "/a"}]"#, changed] {
+        let route = load(&[("ROUTES", routes)]).unwrap().routes.0[0].clone();
+        let mut fields: serde_json::Map<_, _> = shown::route(&route)
+            .into_iter()
+            .filter(|(name, _)| of_routes.iter().any(|of_routes| of_routes == name))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        assert_eq!(fields.len(), of_routes.len() - 1, "all but callback_ttl");
+        fields.extend([("name".to_owned(), "a".into()), ("path".to_owned(), "/a".into())]);
+        let again = load(&[("ROUTES", &serde_json::json!([fields]).to_string())]).unwrap();
+        assert_eq!(again.routes.0[0].tuning, route.tuning);
+    }
+}
+
+#[test]
 fn a_routes_problems_name_the_route_and_the_field() {
     let routes = r#"[{"name": "pay", "path": "pay", "lock_ttl": "soon", "colour": "red"},
                      {"name": "a b", "path": "/", "outcome": [{"means": "fine"}]},

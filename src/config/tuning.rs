@@ -11,6 +11,22 @@ use hyper::header::HeaderName;
 /// Redis keeps times in ms; a lease much shorter than a round trip would protect nothing.
 const SHORTEST_LEASE_MS: u128 = 100;
 
+/// The words of REDIS_DOWN.
+pub(super) const REDIS_DOWN: [(&str, RedisDown); 2] =
+    [("reject", RedisDown::Reject), ("bypass", RedisDown::Bypass)];
+
+/// The words of FINGERPRINT.
+pub(super) const FINGERPRINT: [(&str, Fingerprint); 3] =
+    [("body", Fingerprint::Body), ("json", Fingerprint::Json), ("off", Fingerprint::Off)];
+
+/// The words of TOKEN.
+pub(super) const TOKEN: [(&str, TokenUse); 3] =
+    [("off", TokenUse::Off), ("optional", TokenUse::Optional), ("required", TokenUse::Required)];
+
+/// The words of ON_UNKNOWN.
+pub(super) const ON_UNKNOWN: [(&str, OnUnknown); 2] =
+    [("hold", OnUnknown::Hold), ("retry", OnUnknown::Retry)];
+
 /// Reads them all; `None` when any was bad, the problems say which.
 pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<Tuning> {
     let before = problems.len();
@@ -32,9 +48,7 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
     let resolve_deadline = at("RESOLVE_DEADLINE", positive);
     let settle_delay = at("SETTLE_DELAY", duration);
     let cancel_interval = at("CANCEL_INTERVAL", positive);
-    let redis_down = values.read("REDIS_DOWN", problems, |text| {
-        one_of(text, &[("reject", RedisDown::Reject), ("bypass", RedisDown::Bypass)])
-    });
+    let redis_down = values.read("REDIS_DOWN", problems, |text| one_of(text, &REDIS_DOWN));
     let key = values.read("KEY", problems, |text| {
         let sources = list(text, |part| Source::parse(part).map_err(|error| error.to_string()))?;
         if sources.is_empty() { Err("names no source".into()) } else { Ok(sources) }
@@ -49,29 +63,13 @@ pub(super) fn read(values: &Values<'_>, problems: &mut Vec<Problem>) -> Option<T
     });
     let scope = values.read("SCOPE", problems, headers);
     let caller = values.read("CALLER", problems, headers);
-    let fingerprint = values.read("FINGERPRINT", problems, |text| {
-        one_of(
-            text,
-            &[("body", Fingerprint::Body), ("json", Fingerprint::Json), ("off", Fingerprint::Off)],
-        )
-    });
+    let fingerprint = values.read("FINGERPRINT", problems, |text| one_of(text, &FINGERPRINT));
     let fingerprint_ignore = values.read("FINGERPRINT_IGNORE", problems, |text| {
         let entries = list(text, |part| Entry::parse(part).map_err(|error| error.to_string()))?;
         Ok(Ignore::from_iter(entries))
     });
-    let token = values.read("TOKEN", problems, |text| {
-        one_of(
-            text,
-            &[
-                ("off", TokenUse::Off),
-                ("optional", TokenUse::Optional),
-                ("required", TokenUse::Required),
-            ],
-        )
-    });
-    let on_unknown = values.read("ON_UNKNOWN", problems, |text| {
-        one_of(text, &[("hold", OnUnknown::Hold), ("retry", OnUnknown::Retry)])
-    });
+    let token = values.read("TOKEN", problems, |text| one_of(text, &TOKEN));
+    let on_unknown = values.read("ON_UNKNOWN", problems, |text| one_of(text, &ON_UNKNOWN));
     let max_request_body = values.read("MAX_REQUEST_BODY", problems, size);
     let max_response_body = values.read("MAX_RESPONSE_BODY", problems, size);
     if problems.len() > before {

@@ -40,6 +40,15 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(unit).ok_or_else(expected)
 }
 
+/// A size in bytes as people write it.
+pub(super) fn size_text(bytes: usize) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
 /// `true` or `false`.
 pub(super) fn truth(text: &str) -> Result<bool, String> {
     match text {
@@ -55,6 +64,11 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Stri
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         format!("expected one of {}", words.join(", "))
     })
+}
+
+/// The word that stands for a value.
+pub(super) fn word<T: PartialEq>(value: &T, words: &[(&'static str, T)]) -> &'static str {
+    words.iter().find(|(_, other)| other == value).map_or("", |(word, _)| word)
 }
 
 /// The parts of a comma-separated list, each read by `read`; an empty text is an empty list. Every
@@ -96,6 +110,9 @@ mod tests {
     fn sizes() {
         for (text, bytes) in [("0", 0), ("4096", 4096), ("64KiB", 65_536), ("1MiB", 1 << 20)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["0", "4097", "64KiB", "1MiB", "3GiB"] {
+            assert_eq!(size(text).map(size_text), Ok(text.to_owned()));
         }
         for text in
             ["", "MiB", "1 MiB", "1MB", "-1", "99999999999999999999", "18446744073709551615GiB"]
