@@ -27,6 +27,7 @@ use crate::worker::dispatch::{DispatchMetrics, Dispatcher};
 use crate::worker::eviction::{Eviction, EvictionMetrics};
 use crate::worker::resolve::Resolver;
 use crate::worker::survey::{SurveyMetrics, Surveyor};
+use crate::worker::unable::Unable;
 use crate::worker::{ResolveMetrics, reload};
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
@@ -143,12 +144,14 @@ pub fn run(
     runtime()?.block_on(async {
         let link = shared.link();
         let store = Arc::new(shared.store(link.clone()));
+        let unable = Arc::new(Unable::default());
         let surveyor = Surveyor {
             store: store.clone(),
             metrics: survey_metrics,
             guard: shared.guard_metrics.clone(),
             routes: shared.routes.clone(),
             hints: shared.hints.clone(),
+            unable: unable.clone(),
             queues: shared.waiters.clone(),
         };
         let resolver = Resolver {
@@ -160,6 +163,7 @@ pub fn run(
             metrics: resolve_metrics.clone(),
             guard: shared.guard_metrics.clone(),
             hints: shared.hints.clone(),
+            unable,
             faults: shared.faults.clone(),
             tracer: shared.tracer.clone(),
         };

@@ -38,5 +38,6 @@ mod scope;
 mod tokens;
 mod traces;
 mod trouble;
+mod turns;
 mod unread;
 mod workers;

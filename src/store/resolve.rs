@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use super::orders::millis;
 use super::record::{self, Record, since_1970};
+use super::script::Reply;
 use super::{Store, lifecycle, parts, script};
 use crate::model::identity::{AttemptId, Order};
 use crate::model::order::{State, words};
@@ -18,10 +19,12 @@ pub struct AdoptAsk<'a> {
     pub turn: &'a AttemptId,
     /// The order as it was seen.
     pub seen: &'a Record,
-    /// How long the turn is when it is asked about.
-    pub query: Duration,
-    /// How long it is when it is cancelled.
-    pub cancel: Duration,
+    /// How long the turn is when it is asked about; `None` where that cannot be done here.
+    pub query: Option<Duration>,
+    /// How long it is when it is cancelled; likewise.
+    pub cancel: Option<Duration>,
+    /// For how long nobody else takes it at the least, while a call is made.
+    pub hold: Duration,
     /// When its payment is old enough to be cancelled, by Redis' clock; until then the turn lasts.
     pub cancel_from: Option<SystemTime>,
     /// How long it may be unknown before it is cancelled; without one it never is.
@@ -37,13 +40,33 @@ pub enum Adopt {
         state: State,
         /// For how long nothing was heard of its attempt.
         quiet: Duration,
-        /// How long the turn is.
+        /// How long the turn is, unless its call takes longer.
         turn: Duration,
+        /// For how much longer it may be unknown; `None` where nothing ends that.
+        left: Option<Duration>,
+    },
+    /// It is due, but nobody here can make the call: it is left as it is, to others.
+    Unable {
+        /// `unknown` or `cancelling`.
+        state: State,
+        /// For how long nothing was heard of its attempt.
+        quiet: Duration,
+        /// For how much longer it may be unknown; `None` where nothing ends that.
+        left: Option<Duration>,
     },
     /// It is not due for so long, or somebody else's turn lasts so long.
     Early(Duration),
     /// It is not as it was seen any more, or held: nobody is to ask.
     Moved(State),
+}
+
+/// What holding a turn for longer found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The order is due again after so long.
+    Held,
+    /// The turn is over already, by somebody else's doing or by time.
+    Moved,
 }
 
 /// What becomes of the stored response when an order ends.
@@ -158,8 +181,9 @@ impl Store {
                     .arg(ask.turn.as_str())
                     .arg(ask.seen.fence)
                     .arg(ask.seen.asks)
-                    .arg(millis(ask.query))
-                    .arg(millis(ask.cancel))
+                    .arg(ask.query.map_or(0, millis))
+                    .arg(ask.cancel.map_or(0, millis))
+                    .arg(millis(ask.hold))
                     .arg(ask.cancel_from.map_or(0, since_1970))
                     .arg(ask.deadline.map_or(0, millis))
                     .arg(words(State::Cancelling.entered_from()))
@@ -171,9 +195,40 @@ impl Store {
                 state: record::state(&mut reply)?,
                 quiet: Duration::from_millis(reply.number()?),
                 turn: Duration::from_millis(reply.number()?),
+                left: left(&mut reply)?,
+            },
+            "unable" => Adopt::Unable {
+                state: record::state(&mut reply)?,
+                quiet: Duration::from_millis(reply.number()?),
+                left: left(&mut reply)?,
             },
             "early" => Adopt::Early(Duration::from_millis(reply.number()?)),
             "moved" => Adopt::Moved(record::state(&mut reply)?),
+            other => return Err(reply.unknown(other)),
+        })
+    }
+
+    /// Keeps a turn for longer, or ends it: the order is due again after `wait`.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; the order is due when it was to be, or so.
+    pub async fn hold(
+        &self,
+        order: &Order,
+        turn: &AttemptId,
+        wait: Duration,
+    ) -> Result<Hold, StoreError> {
+        let record = self.names.record(order);
+        let due = self.names.due(order.partition);
+        let wait = if wait.is_zero() { 0 } else { millis(wait) };
+        let (word, reply) = self
+            .run(&script::HOLD, &[&record, due], |command| {
+                command.arg(&*order.id).arg(turn.as_str()).arg(wait);
+            })
+            .await?;
+        Ok(match word.as_str() {
+            "held" => Hold::Held,
+            "moved" => Hold::Moved,
             other => return Err(reply.unknown(other)),
         })
     }
@@ -262,4 +317,12 @@ impl Store {
             other => return Err(reply.unknown(other)),
         })
     }
+}
+
+/// How long is left, none where that is over, in ms; nothing where there is no end.
+fn left(reply: &mut Reply) -> Result<Option<Duration>, StoreError> {
+    reply.read("a time left", |text| match text {
+        "" => Some(None),
+        text => Some(Some(Duration::from_millis(text.parse::<i64>().ok()?.max(0).unsigned_abs()))),
+    })
 }

@@ -116,6 +116,7 @@ scripts! {
     DROP_CALLBACK "drop_callback"
     CONCLUDE "conclude"
     ADOPT "adopt"
+    HOLD "hold"
     RESOLVE "resolve"
     RELEASE "release"
     CANCEL "cancel"

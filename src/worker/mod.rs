@@ -10,6 +10,8 @@ pub mod resolve;
 pub mod schedule;
 mod stuck;
 pub mod survey;
+mod turn;
+pub mod unable;
 
 pub use metrics::ResolveMetrics;
 

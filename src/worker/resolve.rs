@@ -2,12 +2,15 @@
 //!
 //! Every replica does so. An order is taken for a turn (`adopt`), one call is made, and what it
 //! says is written (`resolve`, `release`) or nothing is: the next due time stands in Redis since the
-//! turn began. A call ends with its turn, so no two replicas ask about an order at once, and one
-//! that dies in the middle only delays it. Nothing here ever starts a payment.
+//! turn began. A call that takes longer holds the turn (`hold`), so no two replicas ask about an order
+//! at once, and one that dies in the middle only delays it. What nobody here can make a call about is
+//! left to other replicas (`unable`). Nothing here ever starts a payment.
 
 use super::agenda::Agenda;
 use super::metrics::ResolveMetrics;
-use super::schedule::{HELD, asking, may_cancel_from};
+use super::schedule::{asking, cancel_patience, may_cancel_from, query_patience};
+use super::turn::Held;
+use super::unable::{HELD, Unable};
 use super::{LAST_CALL, chance};
 use crate::fault::{Carry, Faults};
 use crate::guard::call::{Said, call};
@@ -19,7 +22,7 @@ use crate::model::outcome::Meaning;
 use crate::model::trace::TraceContext;
 use crate::route::{Call, Route, Routes};
 use crate::store::record::Record;
-use crate::store::resolve::{Adopt, Permission, Release, Resolution, Resolve, Word};
+use crate::store::resolve::{Adopt, AdoptAsk, Permission, Release, Resolution, Resolve, Word};
 use crate::store::{Store, StoreError};
 use crate::trace::{Kind, Span, Tracer};
 use crate::upstream::{Leg, Upstream};
@@ -28,11 +31,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Orders looked at at once, and so connections upstream.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 48;
+
+/// One that nobody here can make a call about, where there are too many of them to be remembered, is
+/// due again so much later: it keeps nobody from those behind it.
+const POSTPONED: Duration = Duration::from_secs(60);
 
 /// The worker.
 pub struct Resolver {
@@ -52,6 +59,8 @@ pub struct Resolver {
     pub guard: GuardMetrics,
     /// Tells itself when to look again.
     pub hints: Hints,
+    /// Those that nobody here can make a call about.
+    pub unable: Arc<Unable>,
     /// Accidents on demand.
     pub faults: Faults,
     /// Begins the spans of its calls.
@@ -114,63 +123,101 @@ impl Resolver {
             return Ok(());
         };
         let routes = self.routes.load_full();
-        let route = routes.named(&record.route);
         let order = routes.order(&record.route, &record.scope, key);
         let name = self.turns.next();
         let subject = self.faults.order(&record.route, &record.key);
-        self.turn((&order, route, &name), &record).on_behalf_of(subject).await
+        self.turn((&order, &routes, &name), &record).on_behalf_of(subject).await
     }
 
     async fn turn(
         &self,
-        (order, route, name): (&Order, Option<&Arc<Route>>, &AttemptId),
+        (order, routes, name): (&Order, &Arc<Routes>, &AttemptId),
         record: &Record,
     ) -> Result<(), StoreError> {
         let (partition, id) = (order.partition, &*order.id);
-        let ask = asking(route.map(|route| &**route), order, name, record, chance());
-        let (state, quiet, turn) = match self.store.adopt(&ask).await? {
-            Adopt::Adopted { state, quiet, turn } => (state, quiet, turn),
+        let route = routes.named(&record.route).map(|route| &**route);
+        let ask = asking(route, order, name, record, chance());
+        let begun = Instant::now();
+        let (state, quiet, interval, left) = match self.store.adopt(&ask).await? {
+            Adopt::Adopted { state, quiet, turn, left } => (state, quiet, turn, left),
             Adopt::Early(left) => {
                 self.hints.tell(partition, id, left);
                 return Ok(());
             }
+            Adopt::Unable { state, quiet, left } => {
+                self.last_call((order, record), route, (state, quiet));
+                return self.leave_alone(routes, &ask, left).await;
+            }
             Adopt::Moved(_) => return Ok(()),
         };
-        self.hints.tell(partition, id, turn);
-        // By Redis' own clock: since the order last moved it has been quiet.
-        let now = record.updated.map_or_else(SystemTime::now, |updated| updated + quiet);
-        if state == State::Cancelling {
-            self.last_call((order, record), route.map(|route| &**route), now);
-        }
+        self.last_call((order, record), route, (state, quiet));
         let Some(route) = route else {
             return Ok(());
         };
-        let allowed = turn.min(route.tuning.upstream_timeout);
+        let mut held = Held::new(&self.store, (order, name), begun, interval);
         let (fence, trace) = (record.fence, record.trace);
         let turn = Turn { order, route, fence, name, quiet, trace };
-        match (state, &route.query, &route.cancel) {
+        let over = match (state, &route.query, &route.cancel) {
             // The turn ends when it may be cancelled.
-            (State::Cancelling, ..) if may_cancel_from(route, record) > Some(now) => Ok(()),
+            (State::Cancelling, ..)
+                if may_cancel_from(route, record) > Some(now(record, quiet)) =>
+            {
+                self.hints.tell(partition, id, interval);
+                return Ok(());
+            }
             (State::Cancelling, _, Some(cancel)) => {
                 let span = self.begin("cancel", &turn);
-                let said = self.call(Leg::Cancel, cancel, &turn, (allowed, &span)).await;
+                let allowed = (cancel_patience(&route.tuning, record), &span);
+                let said = held.during(self.call(Leg::Cancel, cancel, &turn, allowed)).await;
                 self.cancelled(&turn, said, &span).await
             }
             (State::Unknown, Some(query), _) => {
                 let span = self.begin("query", &turn);
-                let said = self.call(Leg::Query, query, &turn, (allowed, &span)).await;
+                let allowed = (query_patience(&route.tuning, record, left), &span);
+                let said = held.during(self.call(Leg::Query, query, &turn, allowed)).await;
                 self.answered(&turn, said, &span).await
             }
-            _ => Ok(()),
+            _ => Ok(false),
+        };
+        if !matches!(over, Ok(true)) {
+            held.end(&self.hints).await;
         }
+        over.map(drop)
+    }
+
+    /// Leaves an order to replicas that can make the call; those here pass it over from now on.
+    async fn leave_alone(
+        &self,
+        routes: &Arc<Routes>,
+        ask: &AdoptAsk<'_>,
+        left: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        let (partition, id) = (ask.order.partition, &*ask.order.id);
+        tracing::debug!(order = id, route = &*ask.order.route, "nobody here can ask about it");
+        if !self.unable.note(routes, (partition, id), left) {
+            let (query, cancel) = (Some(POSTPONED), Some(POSTPONED));
+            let (cancel_from, deadline) = (None, None);
+            let later = AdoptAsk { query, cancel, cancel_from, deadline, ..*ask };
+            self.store.adopt(&later).await?;
+        }
+        Ok(())
     }
 
     /// Calls somebody when an order that upstream has not cancelled is about to be forgotten.
-    fn last_call(&self, (order, seen): (&Order, &Record), route: Option<&Route>, now: SystemTime) {
-        // One of no known route has its turn every `HELD`: this is one of its last.
+    fn last_call(
+        &self,
+        (order, seen): (&Order, &Record),
+        route: Option<&Route>,
+        (state, quiet): (State, Duration),
+    ) {
+        if state != State::Cancelling {
+            return;
+        }
+        // One of no known route is looked at every `HELD`: this is one of the last times.
         let last =
             route.map_or(HELD * 2, |route| route.tuning.unknown_ttl.mul_f64(1.0 - LAST_CALL));
-        let left = seen.expires.and_then(|expires| expires.duration_since(now).ok());
+        let expires = seen.expires;
+        let left = expires.and_then(|expires| expires.duration_since(now(seen, quiet)).ok());
         if left.is_some_and(|left| left < last) {
             self.guard.alarm("cancelling-expiring", Some(order));
             tracing::error!(
@@ -200,8 +247,8 @@ impl Resolver {
         call(way, &self.authority, what, (turn.route, turn.order), allowed).await
     }
 
-    /// What a query said.
-    async fn answered(&self, turn: &Turn<'_>, said: Said, span: &Span) -> Result<(), StoreError> {
+    /// What a query said; whether the order is nobody's to ask about any more.
+    async fn answered(&self, turn: &Turn<'_>, said: Said, span: &Span) -> Result<bool, StoreError> {
         let result = match said {
             Said::Nothing => "unanswered",
             Said::Unclear => "unclear",
@@ -223,11 +270,16 @@ impl Resolver {
         };
         self.metrics.resolution(result);
         span.set("onceward.result", result);
-        Ok(())
+        Ok(matches!(result, "succeeded" | "failed" | "absent"))
     }
 
-    /// What a cancel call said.
-    async fn cancelled(&self, turn: &Turn<'_>, said: Said, span: &Span) -> Result<(), StoreError> {
+    /// What a cancel call said; whether the order has ended.
+    async fn cancelled(
+        &self,
+        turn: &Turn<'_>,
+        said: Said,
+        span: &Span,
+    ) -> Result<bool, StoreError> {
         let result = match said {
             Said::Nothing => "unanswered",
             Said::Meaning(Meaning::Cancelled, _) => {
@@ -255,7 +307,7 @@ impl Resolver {
         };
         self.metrics.cancel(result);
         span.set("onceward.result", result);
-        Ok(())
+        Ok(matches!(result, "cancelled" | "not-cancellable"))
     }
 
     async fn end(&self, turn: &Turn<'_>, to: State, word: Word<'_>) -> Result<Resolve, StoreError> {
@@ -299,6 +351,11 @@ impl Resolver {
         }
         Ok("moved")
     }
+}
+
+/// By Redis' own clock: since the order last moved it has been quiet.
+fn now(seen: &Record, quiet: Duration) -> SystemTime {
+    seen.updated.map_or_else(SystemTime::now, |updated| updated + quiet)
 }
 
 /// What became of writing a word, as it is counted.

@@ -2,7 +2,7 @@
 
 use crate::model::identity::{AttemptId, Order};
 use crate::model::order::State;
-use crate::route::{Call, Route};
+use crate::route::{Route, Tuning};
 use crate::store::record::Record;
 use crate::store::resolve::AdoptAsk;
 use std::time::{Duration, SystemTime};
@@ -15,11 +15,12 @@ const LONGEST: f64 = 10.0;
 /// are not asked about together for ever.
 const JITTER: f64 = 0.1;
 
-/// When to look again at an order that nobody here knows how to ask about.
-pub(super) const HELD: Duration = Duration::from_secs(600);
+/// For how long a turn is held at a time, while its call takes longer than until the next one. Who
+/// dies in its turn delays the order by no more than that.
+pub(super) const HOLD: Duration = Duration::from_secs(3);
 
-/// How an order is taken: as its route says, or left alone for long where nobody can ask. `chance`
-/// is from 0 to 1.
+/// How an order is taken: as its route says, or left to others where nobody here can make the call.
+/// `chance` is from 0 to 1.
 pub fn asking<'a>(
     route: Option<&Route>,
     order: &'a Order,
@@ -27,18 +28,18 @@ pub fn asking<'a>(
     seen: &'a Record,
     chance: f64,
 ) -> AdoptAsk<'a> {
+    let hold = HOLD;
     let Some(route) = route else {
-        let (query, cancel) = (HELD, HELD);
-        return AdoptAsk { order, turn, seen, query, cancel, cancel_from: None, deadline: None };
+        let (query, cancel, cancel_from, deadline) = (None, None, None, None);
+        return AdoptAsk { order, turn, seen, query, cancel, hold, cancel_from, deadline };
     };
     let (tuning, pace) = (&route.tuning, &route.pace);
-    let wait = |call: &Option<Call>, interval: Duration, steady: bool| match call {
-        Some(_) if steady => interval,
-        Some(_) => back_off(interval, seen.asks, chance),
-        None => HELD,
+    let wait = |interval: Duration, steady: bool| match steady {
+        true => interval,
+        false => back_off(interval, seen.asks, chance),
     };
     let cancel = match seen.state {
-        State::Cancelling => wait(&route.cancel, tuning.cancel_interval, false),
+        State::Cancelling => wait(tuning.cancel_interval, false),
         // The turn in which an order comes to be cancelled is the first of its kind.
         _ => tuning.cancel_interval,
     };
@@ -46,11 +47,34 @@ pub fn asking<'a>(
         order,
         turn,
         seen,
-        query: wait(&route.query, tuning.query_interval, pace.steady),
-        cancel,
+        query: route.query.as_ref().map(|_| wait(tuning.query_interval, pace.steady)),
+        cancel: route.cancel.as_ref().map(|_| cancel),
+        hold,
         cancel_from: may_cancel_from(route, seen),
         deadline: route.cancel.as_ref().map(|_| tuning.resolve_deadline),
     }
+}
+
+/// How long a query may take, but not into the time in which its order is to be cancelled by more than
+/// one cancel may wait for the next.
+pub(super) fn query_patience(tuning: &Tuning, seen: &Record, left: Option<Duration>) -> Duration {
+    let ends = left.map_or(Duration::MAX, |left| left.max(tuning.cancel_interval));
+    patience(tuning.upstream_timeout, tuning.query_interval, seen.asks).min(ends)
+}
+
+/// How long a cancel call may take.
+pub(super) fn cancel_patience(tuning: &Tuning, seen: &Record) -> Duration {
+    let calls = if seen.state == State::Cancelling { seen.asks } else { 0 };
+    patience(tuning.upstream_timeout, tuning.cancel_interval, calls)
+}
+
+/// How long a call may take after so many: UPSTREAM_TIMEOUT, which is less than ten times the usual
+/// intervals. Where calls are to follow each other faster, one whose answer is lost does not keep the
+/// next one off for all that time: the first is given up after ten intervals, each later one after
+/// twice as long.
+fn patience(most: Duration, interval: Duration, calls: u64) -> Duration {
+    let times = LONGEST as u32 * (1 << calls.min(20));
+    most.min(interval.saturating_mul(times))
 }
 
 /// When an order may be cancelled upstream: once its payment is old enough. By Redis' clock, which
@@ -70,6 +94,17 @@ fn back_off(interval: Duration, asks: u64, chance: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_may_take_upstream_timeout_in_the_end_and_ten_intervals_at_once() {
+        let second = Duration::from_secs;
+        for (interval, calls, seconds) in
+            [(3, 0, 30), (5, 0, 30), (1, 0, 10), (1, 1, 20), (1, 2, 30), (1, u64::MAX, 30)]
+        {
+            let allowed = patience(second(30), second(interval), calls);
+            assert_eq!(allowed, second(seconds), "{interval} {calls}");
+        }
+    }
 
     #[test]
     fn turns_grow_longer_up_to_ten_times_the_first() {

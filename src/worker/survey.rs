@@ -6,6 +6,7 @@
 
 use super::expiring::Rounds;
 use super::stuck::Stuck;
+use super::unable::Unable;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::{PARTITIONS, Partition};
 use crate::model::order::State;
@@ -26,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 /// One look at one partition. All of them take 5 s and cost Redis 13 commands a second.
 const STEP: Duration = Duration::from_millis(5000 / PARTITIONS as u64);
 
-/// Orders taken from one partition at a time, beside those that cannot be looked at.
+/// Orders taken from one partition at a time, beside those that cannot be looked at or
+/// called about.
 const AT_ONCE: u32 = 100;
 
 /// What the last round saw.
@@ -115,6 +117,8 @@ pub struct Surveyor {
     pub routes: Arc<ArcSwap<Routes>>,
     /// Told of orders to be asked about.
     pub hints: Hints,
+    /// Those that nobody here can make a call about.
+    pub unable: Arc<Unable>,
     /// Tells the worker of queues that hold something.
     pub queues: Arc<Waiters>,
 }
@@ -133,7 +137,8 @@ impl Surveyor {
                 for partition in Partition::all() {
                     tokio::time::sleep(pause).await;
                     self.recall(&mut recalled).await;
-                    let limit = AT_ONCE + stuck.count(partition);
+                    let unable = self.unable.count(&self.routes.load(), partition);
+                    let limit = AT_ONCE + stuck.count(partition) + unable;
                     let looked = self.look(partition, limit, &mut seen, &mut rounds).await;
                     whole &= looked.is_ok();
                     let done = match looked {
@@ -212,11 +217,12 @@ impl Surveyor {
     async fn see_to(
         &self,
         partition: Partition,
-        survey: Survey,
+        mut survey: Survey,
         stuck: &mut Stuck,
     ) -> Result<(), StoreError> {
         self.last_call(partition, &survey.some_unknown).await?;
         let keep = self.routes.load().unknown_ttl();
+        self.unable.pass_over(&self.routes.load(), partition, &mut survey.due);
         let mut unread = Vec::new();
         for id in survey.due {
             let lapse = self.store.lapse(partition, &id, None, keep).await;

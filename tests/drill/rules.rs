@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Scripts at which a sidecar dies, and whose answers are lost.
-const SCRIPTS: [&str; 17] = [
+const SCRIPTS: [&str; 18] = [
     "claim",
     "settle",
     "renew",
@@ -12,6 +12,7 @@ const SCRIPTS: [&str; 17] = [
     "look",
     "survey",
     "adopt",
+    "hold",
     "resolve",
     "cancel",
     "enqueue",

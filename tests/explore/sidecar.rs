@@ -150,6 +150,7 @@ impl Sidecar {
             metrics: counts.resolve.clone(),
             guard: counts.guard.clone(),
             hints,
+            unable: Arc::default(),
             faults: Faults::default(),
             tracer: Tracer::default(),
         };

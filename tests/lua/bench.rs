@@ -22,7 +22,9 @@ use onceward::store::orders::{
 };
 use onceward::store::queue::{Dequeue, Enqueue, EnqueueAsk, Entry};
 use onceward::store::record::Record;
-use onceward::store::resolve::{Adopt, AdoptAsk, Permission, Release, Resolution, Resolve, Word};
+use onceward::store::resolve::{
+    Adopt, AdoptAsk, Hold, Permission, Release, Resolution, Resolve, Word,
+};
 use onceward::store::text;
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
 use prometheus_client::registry::Registry;
@@ -40,6 +42,7 @@ pub const IDLE: Duration = Duration::from_secs(60);
 
 /// When an unknown order is asked about, and until when it should be resolved.
 pub const ASK: Duration = Duration::from_secs(40);
+pub const HOLD: Duration = Duration::from_secs(10);
 pub const DEADLINE: Duration = Duration::from_secs(1000);
 
 /// How long a lifecycle's state is kept, and for how long an order that moves it may be silent.
@@ -256,17 +259,29 @@ impl Bench {
         deadline: Option<Duration>,
     ) -> Adopt {
         let turn = self.attempt(turn);
-        let (query, cancel) = (ASK, ASK * 2);
-        let ask = AdoptAsk {
-            order: &self.order,
-            turn: &turn,
-            seen,
-            query,
-            cancel,
-            cancel_from: None,
-            deadline,
-        };
+        self.adopt_as(&turn, seen, (Some(ASK), Some(ASK * 2)), deadline).await
+    }
+
+    /// The same by a replica that cannot make any call.
+    pub async fn adopt_unable(&self, turn: &str, seen: &Record) -> Adopt {
+        self.adopt_as(&self.attempt(turn), seen, (None, None), None).await
+    }
+
+    async fn adopt_as(
+        &self,
+        turn: &AttemptId,
+        seen: &Record,
+        (query, cancel): (Option<Duration>, Option<Duration>),
+        deadline: Option<Duration>,
+    ) -> Adopt {
+        let order = &self.order;
+        let (hold, cancel_from) = (HOLD, None);
+        let ask = AdoptAsk { order, turn, seen, query, cancel, hold, cancel_from, deadline };
         self.store.adopt(&ask).await.unwrap()
+    }
+
+    pub async fn hold(&self, turn: &str, wait: Duration) -> Hold {
+        self.store.hold(&self.order, &self.attempt(turn), wait).await.unwrap()
     }
 
     /// Somebody's word that the order ended so, with a response of its own.

@@ -1,8 +1,8 @@
 //! A header is a contract: held against its body, against Rust, and against what goes over the wire.
 
 use super::bench::{
-    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, IDLE, KEEP, LEASE, NAMESPACE, PAYLOAD, SILENT,
-    STATE, UNCHANGED, spent,
+    ASK, BY, Bench, CALLER, DEADLINE, FINAL, GOOD, HOLD, IDLE, KEEP, LEASE, NAMESPACE, PAYLOAD,
+    SILENT, STATE, UNCHANGED, spent,
 };
 use super::header::{Header, SOURCES, matched, numbers, replies};
 use super::tour;
@@ -146,6 +146,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.drop_callback(&paid, "A", 1).await;
     let record = bench.look().await;
     bench.adopt("A", &record).await;
+    bench.hold("A", ASK).await;
     bench.resolve("A", Some(1), Succeeded).await;
     bench.release("A", Some(1)).await;
     bench.cancel(Some(CALLER), true).await;
@@ -180,6 +181,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "drop_callback",
         "look",
         "adopt",
+        "hold",
         "resolve",
         "release",
         "cancel",
@@ -309,6 +311,8 @@ fn expected(
         ("asks", text("0")),
         ("query_ms", vec![ms(ASK)]),
         ("cancel_ms", vec![ms(ASK * 2)]),
+        ("hold_ms", vec![ms(HOLD)]),
+        ("wait_ms", vec![ms(ASK)]),
         ("cancel_from", text("0")),
         ("deadline_ms", vec![ms(DEADLINE)]),
         ("confirm", text("yes")),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 25] = [
+pub const SOURCES: [(&str, &str); 26] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
     ("accept_callback", include_str!("../../lua/accept_callback.lua")),
     ("adopt", include_str!("../../lua/adopt.lua")),
@@ -19,6 +19,7 @@ pub const SOURCES: [(&str, &str); 25] = [
     ("draft", include_str!("../../lua/draft.lua")),
     ("enqueue", include_str!("../../lua/enqueue.lua")),
     ("drop_callback", include_str!("../../lua/drop_callback.lua")),
+    ("hold", include_str!("../../lua/hold.lua")),
     ("issue_token", include_str!("../../lua/issue_token.lua")),
     ("lapse", include_str!("../../lua/lapse.lua")),
     ("look", include_str!("../../lua/look.lua")),

@@ -1,11 +1,11 @@
 //! Orders of unknown outcome are due when they should be asked about, are taken for one turn at a
 //! time, and end once, on one word.
 
-use super::bench::{ASK, Bench, DEADLINE, FINAL, PAYLOAD, answer, found, granted, spent};
+use super::bench::{ASK, Bench, DEADLINE, FINAL, HOLD, PAYLOAD, answer, found, granted, spent};
 use onceward::model::order::State::{self, Cancelling, Failed, InFlight, None, Succeeded, Unknown};
 use onceward::model::response::Kept;
 use onceward::store::orders::{Abandon, Claim, Settle};
-use onceward::store::resolve::{Adopt, Release, Resolve, Word};
+use onceward::store::resolve::{Adopt, Hold, Release, Resolve, Word};
 use std::time::Duration;
 
 /// An order that is due to be asked about, with a response that left it open.
@@ -80,6 +80,63 @@ async fn a_turn_whose_answer_was_lost_is_had_again() {
     let before = bench.writes();
     assert!(matches!(bench.adopt("T", &seen).await, Adopt::Adopted { state: Unknown, .. }));
     assert_eq!(bench.writes(), before);
+}
+
+#[tokio::test]
+async fn a_turn_is_held_for_as_long_as_its_call_takes_and_ends_when_that_is_over() {
+    let bench = unknown().await;
+    let seen = bench.look().await;
+    // Its interval ends with the deadline, but it is held for the time of a call.
+    let soon = Some(Duration::from_secs(2));
+    let adopted = bench.adopt_within("T", &seen, soon).await;
+    assert!(
+        matches!(adopted, Adopt::Adopted { state: Unknown, turn, .. } if Some(turn) <= soon),
+        "{adopted:?}"
+    );
+    let held = due_in(&bench);
+    assert!(held > 2.0 && held <= HOLD.as_secs_f64() + 1.0, "{held}");
+    assert_eq!(bench.hold("U", ASK).await, Hold::Moved, "another's");
+    assert_eq!(bench.hold("T", ASK).await, Hold::Held);
+    assert!(about(due_in(&bench), ASK));
+    assert_eq!(bench.adopt("U", &seen).await, Adopt::Moved(Unknown));
+    assert_eq!(bench.hold("T", Duration::ZERO).await, Hold::Held);
+    let seen = bench.look().await;
+    let next = bench.adopt("U", &seen).await;
+    assert!(matches!(next, Adopt::Adopted { .. }), "{next:?}");
+    let before = bench.writes();
+    assert_eq!(bench.hold("T", ASK).await, Hold::Moved);
+    assert_eq!(bench.writes(), before);
+}
+
+#[tokio::test]
+async fn a_turn_does_not_hold_up_what_was_made_due_meanwhile() {
+    let bench = unknown().await;
+    bench.adopt("T", &bench.look().await).await;
+    bench.cancel(Option::None, true).await;
+    let before = bench.writes();
+    assert_eq!(bench.hold("T", ASK).await, Hold::Moved);
+    assert_eq!(bench.writes(), before);
+    let bench = unknown().await;
+    bench.adopt("T", &bench.look().await).await;
+    bench.retry("B").await;
+    let before = bench.writes();
+    assert_eq!(bench.hold("T", ASK).await, Hold::Moved, "it is in flight again");
+    assert_eq!(bench.writes(), before);
+}
+
+#[tokio::test]
+async fn who_cannot_make_the_call_leaves_an_order_as_it_is_to_others() {
+    let bench = unknown().await;
+    let seen = bench.look().await;
+    let before = bench.writes();
+    let left = bench.adopt_unable("T", &seen).await;
+    assert!(matches!(left, Adopt::Unable { state: Unknown, left: Option::None, .. }), "{left:?}");
+    assert_eq!(bench.writes(), before);
+    assert!(matches!(bench.adopt("U", &seen).await, Adopt::Adopted { state: Unknown, .. }));
+    assert!(matches!(bench.adopt_unable("T", &bench.look().await).await, Adopt::Early(_)));
+    bench.cancel(Option::None, true).await;
+    let left = bench.adopt_unable("T", &bench.look().await).await;
+    assert!(matches!(left, Adopt::Unable { state: Cancelling, .. }), "{left:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Provokes every reply of every script, one by one.
 
-use super::bench::{BY, Bench, CALLER, KEEP, PAYLOAD, answer, found, order, spent};
+use super::bench::{ASK, BY, Bench, CALLER, KEEP, PAYLOAD, answer, found, order, spent};
 use onceward::model::order::State::{Failed, Queued, Succeeded, Unknown};
 use onceward::model::token::Token;
 use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
@@ -8,7 +8,7 @@ use onceward::store::cancel::Cancel;
 use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle, Settlement};
 use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry, PutBack};
-use onceward::store::resolve::{Adopt, Release, Resolve, Word};
+use onceward::store::resolve::{Adopt, Hold, Release, Resolve, Word};
 use onceward::store::script;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -221,8 +221,13 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     let record = bench.look().await;
     seen.push(adopt(bench.adopt("T", &record).await));
     bench.make_due();
+    seen.push(adopt(bench.adopt_unable("T", &record).await));
     seen.push(adopt(bench.adopt("T", &record).await));
     seen.push(adopt(bench.adopt("U", &record).await));
+    for turn in ["T", "U"] {
+        let hold = bench.hold(turn, ASK).await;
+        seen.push(("hold", if hold == Hold::Held { "held" } else { "moved" }));
+    }
     for turn in ["P", "Q"] {
         seen.push(release(bench.release(turn, Some(1)).await));
     }
@@ -238,6 +243,7 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
 fn adopt(adopt: Adopt) -> (&'static str, &'static str) {
     let word = match adopt {
         Adopt::Adopted { .. } => "adopted",
+        Adopt::Unable { .. } => "unable",
         Adopt::Early(_) => "early",
         Adopt::Moved(_) => "moved",
     };

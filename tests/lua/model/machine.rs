@@ -374,7 +374,8 @@ impl Model {
             }
             (self.turn, self.due) = (Some(turn), Some(Due::Later));
         }
-        Adopt::Adopted { state: self.state(), quiet: Duration::ZERO, turn: Duration::ZERO }
+        let (quiet, turn) = (Duration::ZERO, Duration::ZERO);
+        Adopt::Adopted { state: self.state(), quiet, turn, left: None }
     }
 
     fn resolve(

@@ -321,14 +321,16 @@ impl<'a> Run<'a> {
                     order: &order,
                     turn: self.name(turn),
                     seen: &seen,
-                    query: LONG,
-                    cancel: LONG,
+                    query: Some(LONG),
+                    cancel: Some(LONG),
+                    hold: LONG,
                     cancel_from: None,
                     deadline: deadline.then_some(LONG),
                 };
                 Reply::Adopt(match store.adopt(&ask).await.unwrap() {
                     Adopt::Adopted { state, .. } => {
-                        Adopt::Adopted { state, quiet: Duration::ZERO, turn: Duration::ZERO }
+                        let (quiet, turn) = (Duration::ZERO, Duration::ZERO);
+                        Adopt::Adopted { state, quiet, turn, left: None }
                     }
                     Adopt::Early(_) => Adopt::Early(Duration::ZERO),
                     other => other,
