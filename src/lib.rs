@@ -1,16 +1,17 @@
 //! Onceward: a reverse-proxy sidecar that makes payments happen once.
 //!
-//! The rooms, in reading order; imports point only downward:
+//! The rooms, in reading order; imports point only downward (ARCHITECTURE.md has the order, and who
+//! may know the [`config`]):
 //!
 //! - [`cli`]: the commands. [`app`] builds everything from the [`config`] and runs it.
-//! - [`serve`]: sockets and their end. [`http`]: the data plane's stack. [`admin`]: the admin
-//!   plane. [`worker`]: what runs without being asked.
+//! - [`http`]: the data plane's stack. [`admin`]: the admin plane.
+//! - [`serve`]: sockets and their end. [`worker`]: what runs without being asked. [`answer`]: what
+//!   Onceward itself says.
 //! - [`guard`]: claim, forward, settle; the only room that sends a protected request upstream.
 //! - [`store`]: the only room that speaks Redis. [`upstream`]: the way to the payment service.
 //! - [`fault`]: accidents on demand, for testers; decides, and performs nothing. [`trace`]: where
 //!   a request's time went, for OpenTelemetry.
-//! - [`answer`]: what Onceward itself says. [`payload`]: the body type of both sides.
-//! - [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O. [`labelled`]:
+//! - [`payload`]: the body type of both sides. [`route`]: which requests are orders. [`model`]: the vocabulary, without I/O. [`labelled`]:
 //!   metrics that labels tell apart; [`spread`]: those that threads count apart.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
 //!   payment service it runs. [`operate`] asks a running sidecar about an order.

@@ -33,6 +33,7 @@ mod orders;
 mod outcome;
 mod proxy;
 mod resolve;
+mod rooms;
 mod runtime;
 mod scope;
 mod tokens;

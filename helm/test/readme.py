@@ -29,7 +29,16 @@ def judge(charts):
     ports = {m["spec"]["ports"][0]["targetPort"] for m in found if m["kind"] == "Service"}
     if sidecar["name"] != "onceward" or ports != {8080}:
         problems.append(f"{sidecar['name']} is reached at {ports}")
+    problems += graced(pod, sidecar)
     return problems + tuned(charts, sidecar)
+
+
+def graced(pod, sidecar):
+    """Kubernetes waits for longer than leaving and draining take."""
+    grace = pod.get("terminationGracePeriodSeconds", 30)
+    leave = int(sidecar["lifecycle"]["preStop"]["exec"]["command"][-1].rstrip("s"))
+    drain = int(re.search(r"`DRAIN_TIMEOUT` \| `(\d+)s`", (ROOT / "README.md").read_text())[1])
+    return [] if grace > leave + drain else [f"{grace} s of grace for {leave} + {drain} s"]
 
 
 def tuned(charts, before):

@@ -336,8 +336,9 @@ fn ending_of(meaning: Meaning) -> (State, &'static str) {
     }
 }
 
-/// A response as it is stored, in memory of its own: what hyper hands out are slices of its read
-/// buffers.
+/// A response as it is stored. Body and header values stay slices of hyper's read buffers, as in the
+/// answer beside it, until they are written; what remembers them for longer (`store/finished.rs`)
+/// copies them.
 pub(super) fn stored(response: &Response<Bytes>) -> StoredResponse {
     StoredResponse {
         status: response.status(),
