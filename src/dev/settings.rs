@@ -64,6 +64,10 @@ impl Settings {
             .filter_map(|name| environment.get(&name).map(|value| (name, value)))
             .collect();
         all.extend(given.iter().map(|(name, value)| (name.clone(), value.into())));
+        if needs_sandbox {
+            // Where it will be is known once it runs; not where the default says, at least.
+            all.insert(format!("{PREFIX}UPSTREAM"), "http://sandbox".into());
+        }
         Ok(Settings { config: Config::load(&all)?, given, needs_redis, needs_sandbox })
     }
 
@@ -130,6 +134,13 @@ mod tests {
             "of the routes too"
         );
         assert!(!config.faults && !settings.is_given("LOCK_TTL"));
+    }
+
+    #[test]
+    fn a_plane_may_have_the_port_that_upstream_has_by_default() {
+        let settings = read(&[("LISTEN", "127.0.0.1:8081")]);
+        assert_eq!(settings.config.listen, "127.0.0.1:8081".parse().unwrap());
+        assert!(settings.needs_sandbox && !settings.is_given("UPSTREAM"));
     }
 
     #[test]
