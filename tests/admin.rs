@@ -275,6 +275,8 @@ fn walk(query: &str, onceward: &Sidecar) -> (usize, Vec<String>) {
         pages += 1;
         let orders = document["orders"].as_array().expect("a list");
         assert!(orders.len() <= most, "{query}: {} on one page", orders.len());
+        // What ends a page, and the largest order there is.
+        assert!(reply.body.len() < 10 << 20, "{query}: {} bytes on one page", reply.body.len());
         keys.extend(orders.iter().map(|order| order["key"].to_string()));
         if document["next"].is_null() {
             return (pages, keys);
@@ -324,6 +326,34 @@ fn orders_are_listed_a_page_at_a_time_and_by_state() {
     assert_eq!(order["state"], "failed");
     assert_eq!(order["route"], "default");
     assert_eq!(order["response"]["status"], 402);
+}
+
+#[test]
+fn a_page_of_orders_with_large_responses_ends_early_and_nothing_is_lost() {
+    const MIB: usize = 1024 * 1024;
+    let redis = Redis::start();
+    // One of them alone is more than a page is to hold.
+    let upstream = Upstream::acting(|_, request| {
+        let bytes = request.header("x-bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+        Act::Answer(200, vec![], vec![b'x'; bytes])
+    });
+    let onceward = sidecar(&redis, &upstream)
+        .set("MAX_RESPONSE_BODY", "6MiB")
+        .set("REDIS_TIMEOUT", "20s")
+        .start();
+    let pay = |key: &str, bytes: usize| {
+        let call = Call::pay(key).header("X-Bytes", &bytes.to_string());
+        assert_eq!(call.send(onceward.address).status, 200);
+    };
+    (0..24).for_each(|n| pay(&format!("large-{n}"), MIB / 2));
+    (0..150).for_each(|n| pay(&format!("small-{n}"), 10));
+    pay("huge", 5 * MIB);
+    for (query, fewest) in [("limit=1000", 3), ("limit=20", 9), ("state=succeeded", 4)] {
+        let (pages, keys) = walk(query, &onceward);
+        let different: BTreeSet<&String> = keys.iter().collect();
+        assert_eq!((different.len(), keys.len()), (175, 175), "{query}");
+        assert!(pages >= fewest, "{query}: {pages} pages");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! | `GET /admin/posture` | what `onceward doctor` says, up to a minute old |
 //! | `GET /admin/attention/{unknown,cancelling,dead,alarms}?after=&limit=` | what needs a person, oldest first; `next` is the next `after` |
 //! | `GET /admin/config` | the effective configuration, secrets masked: variables, and what is in force on each route |
-//! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, about `limit` a page; `next` is the next cursor |
+//! | `GET /admin/orders?state=&scope=&cursor=&limit=` | orders, up to `limit` a page, fewer where their responses are large; `next` is the next cursor |
 //! | `GET /admin/orders/{route}/{key}?scope=&masked=` | one order with its history; `masked=true` without the secrets of its response |
 //! | `POST /admin/orders/{route}/{key}/cancel?scope=` `{"why"?}` | a tombstone where nothing was sent, else `cancelling` |
 //! | `POST /admin/orders/{route}/{key}/resolve?scope=` `{"state", "why"?}` | an order of unknown outcome ended so |

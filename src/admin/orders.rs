@@ -45,9 +45,9 @@ impl Admin {
         let page = self.store.orders(state, from, limit).await.map_err(|_| away())?;
         let orders: Vec<Value> = page
             .orders
-            .iter()
+            .into_iter()
             .filter(|order| scope.as_ref().is_none_or(|scope| *scope == order.scope))
-            .map(|order| shown(order, asker.role == Role::Reader))
+            .map(|order| shown(&order, asker.role == Role::Reader))
             .collect();
         let next = page.next.map(|mark| mark.to_string());
         Ok(answer::json(StatusCode::OK, &json!({"orders": orders, "next": next})))

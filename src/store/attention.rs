@@ -9,6 +9,7 @@ use super::error::StoreError;
 use super::record::Record;
 use crate::model::identity::{Order, Partition};
 use crate::model::order::State;
+use crate::model::response::Kept;
 use redis::Value;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +41,7 @@ pub struct Waits {
     pub mark: Mark,
     /// Why it became a dead letter.
     pub why: Option<String>,
-    /// The order.
+    /// The order, without its response.
     pub record: Record,
 }
 
@@ -117,7 +118,11 @@ impl Store {
         let Some(partition) = Partition::numbered(partition) else {
             return Ok(None);
         };
-        let record = self.listed(partition, &mark.id).await?;
+        let mut record = self.listed(partition, &mark.id).await?;
+        // Nobody is shown one here, and a page of large ones would be held until it is written.
+        if let Some(record) = &mut record {
+            record.kept = Kept::Nothing;
+        }
         let waits = record.filter(|record| match list {
             Waiting::Unknown => record.state == State::Unknown,
             Waiting::Cancelling => record.state == State::Cancelling,

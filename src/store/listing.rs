@@ -2,22 +2,33 @@
 //!
 //! `SCAN` gives as many names as lie together, however few were asked for. What finds no room on a
 //! page goes by name into the mark of the next one: nobody has to remember where a list stood.
+//!
+//! A page is held in memory while it is written: it ends early where its responses are large.
 
 use super::Store;
 use super::error::StoreError;
 use super::record::Record;
 use crate::model::identity::Partition;
 use crate::model::order::State;
+use crate::model::response::Kept;
 use redis::Value;
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
-/// How many steps of `SCAN` one page may take, so that a rare state costs a bounded look.
+/// How many steps of `SCAN` one page of up to [`MOST`] orders may take, so that a rare state costs a
+/// bounded look. A longer page takes as many for each of its parts.
 const STEPS: usize = 50;
 
 /// Fewest names a step looks at: a page of one order is not to take a step for each.
 const LEAST: usize = 10;
+
+/// Most names a step looks at: those that find no room on a page that ends early make up its mark,
+/// which has to fit into a request.
+const MOST: usize = 100;
+
+/// Bytes of responses after which a page ends: of the largest that are stored by default, four.
+const ROOM: usize = 4 * 1024 * 1024;
 
 /// One page of a list of orders.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +49,9 @@ pub struct Mark {
 }
 
 impl Store {
-    /// A page of at most `limit` orders in `state` (any, without one), as `SCAN` comes across them:
-    /// in no order, and an order may appear on two pages where Redis moves its keys meanwhile.
+    /// A page of at most `limit` orders in `state` (any, without one), and fewer where their responses
+    /// are large, as `SCAN` comes across them: in no order, and an order may appear on two pages where
+    /// Redis moves its keys meanwhile.
     ///
     /// # Errors
     /// When Redis cannot be asked.
@@ -51,23 +63,26 @@ impl Store {
     ) -> Result<Page, StoreError> {
         let Mark { mut at, mut met } = from;
         let (mut orders, mut over) = (Vec::new(), at == 0 && !met.is_empty());
+        let (mut bytes, most_steps) = (0, STEPS * limit.div_ceil(MOST));
+        let full = |orders: &Vec<Record>, bytes| orders.len() == limit || bytes >= ROOM;
         // A Cluster is scanned node by node; the mark says at which we are.
         let shards = self.link.shards().await?.len().max(1) as u64;
         for steps in 0.. {
-            while orders.len() < limit
+            while !full(&orders, bytes)
                 && let Some((partition, id)) = met.pop_front()
             {
                 if let Some(record) = self.listed(partition, &id).await?
                     && record.state != State::None
                     && state.is_none_or(|state| state == record.state)
                 {
+                    bytes += response_bytes(&record);
                     orders.push(record);
                 }
             }
-            if (over && met.is_empty()) || orders.len() == limit || steps == STEPS {
+            if (over && met.is_empty()) || full(&orders, bytes) || steps == most_steps {
                 break;
             }
-            let room = (limit - orders.len()).max(LEAST);
+            let room = (limit - orders.len()).clamp(LEAST, MOST);
             let found = self.step(shards, &mut at, room).await?;
             met.extend(found.iter().filter_map(|name| {
                 let (partition, id) = self.names.parse(name)?;
@@ -95,6 +110,13 @@ impl Store {
             next => next.saturating_mul(shards).saturating_add(shard),
         };
         Ok(found)
+    }
+}
+
+fn response_bytes(record: &Record) -> usize {
+    match &record.kept {
+        Kept::Response(response) => response.body.len(),
+        Kept::Nothing | Kept::TooLarge(_) => 0,
     }
 }
 

@@ -213,6 +213,8 @@ fn read(
     while reply.remaining() >= 2 {
         fields.insert(reply.text()?, reply.bytes()?);
     }
+    // It may be large, and is read where it lies.
+    let answered = fields.remove("answered").unwrap_or_default();
     let text = |name: &str| {
         fields
             .get(name)
@@ -227,7 +229,7 @@ fn read(
     let kept = match state {
         // There may be one of the attempt before.
         State::InFlight => Kept::Nothing,
-        _ => parts::kept(fields.get("answered").cloned().unwrap_or_default().into(), id, secrets),
+        _ => parts::kept(answered.into(), id, secrets),
     };
     Ok(Some(Record {
         trace: fields.get("trace").and_then(|text| TraceContext::from_stored(text)),
