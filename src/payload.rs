@@ -98,7 +98,13 @@ impl Stream {
                     let until = Instant::now() + patience.allowed;
                     patience.sleep.as_mut().reset(until);
                 }
-                if frame.is_none() || self.body.is_end_stream() {
+                let over = match &frame {
+                    None => true,
+                    // Nobody looks for an end behind them.
+                    Some(Ok(frame)) => frame.is_trailers(),
+                    Some(Err(_)) => false,
+                };
+                if over || self.body.is_end_stream() {
                     self.ended();
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(PayloadError::from)))

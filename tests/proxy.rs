@@ -7,7 +7,8 @@ use crate::support::redis::Redis;
 use crate::support::sidecar::{Sidecar, sidecar};
 use crate::support::upstream::{Act, Upstream};
 use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// A sidecar with these variables over the defaults, before an upstream that tells its calls apart.
@@ -642,4 +643,71 @@ fn unprotected_requests_tell_upstream_trouble_without_an_order() {
     let (_redis, _upstream, onceward) = before(silent, &[("UPSTREAM_TIMEOUT", "1s")]);
     assert_eq!(problem(&onceward, &Call::get("/")), (504, "upstream-timeout".into()));
     assert_eq!(problem(&onceward, &Call::post("/").body(b"x")), (504, "upstream-timeout".into()));
+}
+
+/// Answers each request that ends in trailers with these bytes, and tells what it read.
+fn with_trailers(answer: &'static str) -> (TcpListener, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (tell, told) = mpsc::channel();
+    let heard = listener.try_clone().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in heard.incoming().flatten() {
+            let text = until_trailers(&mut stream);
+            let _ = stream.write_all(answer.as_bytes());
+            if tell.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    (listener, told)
+}
+
+/// Reads a chunked message to the end of its trailers.
+fn until_trailers(stream: &mut TcpStream) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut text, mut byte) = (String::new(), [0]);
+    while !(text.contains("\r\n0\r\n") && text.ends_with("\r\n\r\n")) {
+        stream.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error}: {text}"));
+        text.push(char::from(byte[0]));
+    }
+    text
+}
+
+#[test]
+fn trailers_of_what_is_not_protected_pass_where_they_are_announced_and_asked_for() {
+    let (listener, told) = with_trailers(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Onceward-State\r\nConnection: close\r\n\r\n\
+         2\r\nhi\r\n0\r\nX-Sum: 2\r\nOnceward-State: succeeded\r\n\r\n",
+    );
+    let redis = Redis::start();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let onceward = sidecar(&redis, &Upstream::start()).set("UPSTREAM", &upstream).start();
+    for (te, passes) in [("Connection: te\r\nTE: trailers\r\n", true), ("", false)] {
+        let mut caller = TcpStream::connect(onceward.address).unwrap();
+        let head = "POST /x HTTP/1.1\r\nHost: pay.test\r\nTransfer-Encoding: chunked\r\n";
+        let body = "2\r\nab\r\n0\r\nX-Sum: 1\r\nOnceward-Fence: 9\r\nX-Other: 3\r\n\r\n";
+        let request = format!("{head}Trailer: X-Sum, Onceward-Fence\r\n{te}\r\n{body}");
+        caller.write_all(request.as_bytes()).unwrap();
+        let answer = until_trailers(&mut caller).to_ascii_lowercase();
+        let heard = told.recv_timeout(PATIENCE).unwrap().to_ascii_lowercase();
+        assert!(heard.ends_with("\r\n0\r\nx-sum: 1\r\n\r\n"), "{heard}");
+        assert!(heard.contains("\r\ntrailer: x-sum\r\n"), "{heard}");
+        assert_eq!(heard.contains("\r\nte: trailers\r\n"), passes, "{heard}");
+        assert_eq!(answer.contains("\r\ntrailer: x-sum\r\n"), passes, "{answer}");
+        assert_eq!(answer.ends_with("\r\n0\r\nx-sum: 2\r\n\r\n"), passes, "{answer}");
+        assert!(passes || answer.ends_with("hi\r\n0\r\n\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn upstreams_time_begins_behind_trailers_too() {
+    let upstream = Upstream::acting(|_, _| Act::Silence);
+    let (_redis, _upstream, onceward) = before(upstream, &[("UPSTREAM_TIMEOUT", "200ms")]);
+    let mut caller = TcpStream::connect(onceward.address).unwrap();
+    caller.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = "POST /x HTTP/1.1\r\nHost: pay.test\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n";
+    caller.write_all(request.as_bytes()).unwrap();
+    let reply = Reply::read(&mut BufReader::new(caller), false).expect("an answer");
+    assert_eq!((reply.status, reply.problem().as_str()), (504, "upstream-timeout"));
 }

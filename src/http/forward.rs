@@ -15,9 +15,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Rewrites a head for upstream. `upgrade` keeps the wish to change protocols.
 pub(super) fn towards_upstream(head: &mut Parts, peer: &Peer, config: &Config, upgrade: bool) {
     let wish = if upgrade { head.headers.get(UPGRADE).cloned() } else { None };
-    strip(&mut head.headers, |name| {
-        is_own(name.as_str(), config) || poses(name.as_str(), config) || *name == EXPECT
-    });
+    strip(&mut head.headers, |name| is_ours(name.as_str(), config) || *name == EXPECT);
     if let Some(wish) = wish {
         head.headers.insert(UPGRADE, wish);
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -34,6 +32,11 @@ pub(super) fn towards_upstream(head: &mut Parts, peer: &Peer, config: &Config, u
         head.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/"));
     }
     head.version = Version::HTTP_11;
+}
+
+/// Whether a header is not passed on, as one that only Onceward may send or that poses as one.
+pub(super) fn is_ours(name: &str, config: &Config) -> bool {
+    is_own(name, config) || poses(name, config)
 }
 
 /// Whether a header is one that only Onceward may send.

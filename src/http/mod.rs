@@ -28,6 +28,7 @@ mod screen;
 mod tokens;
 mod told;
 pub mod trace;
+mod trailers;
 
 use crate::answer::problem::{Problem, Told};
 use crate::fault::Faults;

@@ -1,7 +1,8 @@
 //! What is not protected streams through: no buffering, no Redis, other protocols tunnelled.
 
-use super::forward::{may_upgrade, towards_upstream};
+use super::forward::{is_ours, may_upgrade, towards_upstream};
 use super::told::Outcome;
+use super::trailers::{Trailers, are_wanted};
 use super::{Answered, Arrived, Plane};
 use crate::answer::problem::{Name, Problem, Told};
 use crate::guard::{Again, Refusal, end_to_end};
@@ -29,7 +30,9 @@ impl Plane {
             return Box::pin(self.tunnel(request, caller)).await;
         }
         let (mut head, Arrived { body, connection }) = request.into_parts();
+        let trailers = Trailers::of(&head.headers, |name| is_ours(name, &self.config));
         towards_upstream(&mut head, &connection, &self.config, false);
+        trailers.tell(&mut head.headers);
         if body.is_end_stream() {
             return self.pass_whole(head, Bytes::new()).await;
         }
@@ -55,8 +58,17 @@ impl Plane {
         request: Box<Request<Payload>>,
         late: impl Future<Output = ()>,
     ) -> Result<Answered, Problem> {
+        // It does so in our words, where its caller did in its own.
+        let wants_trailers = are_wanted(request.headers());
         let exchange = self.guard.upstream.send(request, late, || true).await.map_err(problem)?;
-        Ok(passed(exchange.streaming()))
+        let response = exchange.streaming();
+        let trailers = match wants_trailers {
+            true => Trailers::of_answer(response.headers()),
+            false => Trailers::default(),
+        };
+        let mut answered = passed(response);
+        trailers.tell(answered.response.headers_mut());
+        Ok(answered)
     }
 
     /// Passes on a request to change protocols, and everything after it when upstream agrees.
