@@ -77,7 +77,7 @@ pub struct Config {
     pub secrets: Arc<Secrets>,
     pub routes: Routes,
     /// The file ROUTES came from, which is read again when it changes.
-    pub routes_file: Option<PathBuf>,
+    pub routes_file: Option<RoutesFile>,
     pub faults: bool,
     pub drain_timeout: Duration,
     pub log: String,
@@ -101,6 +101,15 @@ pub struct AdminPlane {
     pub address: SocketAddr,
     /// ADMIN_TOKEN.
     pub token: Option<String>,
+}
+
+/// A file of routes.
+#[derive(Clone)]
+pub struct RoutesFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What stood in it when the routes were read.
+    pub read: Arc<[u8]>,
 }
 
 /// How log lines look.
@@ -169,7 +178,7 @@ impl Config {
 #[derive(Default)]
 struct Loaded {
     routes: Routes,
-    file: Option<PathBuf>,
+    file: Option<RoutesFile>,
     remarks: Vec<Problem>,
     shown: Vec<(String, String)>,
 }
@@ -284,13 +293,14 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> Loaded {
     }
     let (json, file) = match text.starts_with(['[', '{']) {
         true => (Ok(text.to_owned()), None),
-        false => (std::fs::read_to_string(text), Some(text.into())),
+        false => (std::fs::read_to_string(text), Some(PathBuf::from(text))),
     };
     match json {
         Ok(json) => {
             let routes = routes::read(&json, values, &mut remarks, problems);
             let shown = default.0.first().map(|plain| shown::own(&routes, plain));
             let shown = shown.unwrap_or_default();
+            let file = file.map(|path| RoutesFile { path, read: json.into_bytes().into() });
             Loaded { routes, file, remarks: remarks.list(values), shown }
         }
         Err(error) => {

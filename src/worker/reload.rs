@@ -1,9 +1,8 @@
 //! Reads the routes again when their file changes. Bad ones are told of and not taken.
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, RoutesFile};
 use crate::route::Routes;
 use arc_swap::ArcSwap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -14,14 +13,16 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Watches until `stop`.
 pub async fn watch(
-    file: &Path,
+    file: &RoutesFile,
     environment: &dyn Environment,
     routes: &ArcSwap<Routes>,
     stop: CancellationToken,
 ) {
-    let mut last = std::fs::read(file).ok();
+    // What the routes in force came of, and not what stands there by now: a change while we started
+    // would never be seen.
+    let mut last = Some(file.read.to_vec());
     while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-        let now = match std::fs::read(file) {
+        let now = match std::fs::read(&file.path) {
             Ok(now) => now,
             Err(error) => {
                 // Told once; the next content it has is read, even the old one.
@@ -47,5 +48,38 @@ pub async fn watch(
                 tracing::error!(%problems, "the changed routes are bad; the last good ones stay");
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn text(path: &str) -> String {
+        format!(r#"[{{"name": "a", "path": "{path}"}}]"#)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_between_reading_and_watching_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routes.json");
+        std::fs::write(&path, text("/before")).unwrap();
+        let name = path.to_str().unwrap().to_owned();
+        let environment = HashMap::from([("ONCEWARD_ROUTES".to_owned(), name)]);
+        let config = Config::load(&environment).unwrap();
+        std::fs::write(&path, text("/after")).unwrap();
+        let (routes, stop) = (ArcSwap::from_pointee(config.routes), CancellationToken::new());
+        let file = config.routes_file.unwrap();
+        let watching = watch(&file, &environment, &routes, stop.clone());
+        let seeing = async {
+            while routes.load().0[0].path.as_str() != "/after" {
+                tokio::time::sleep(LOOK).await;
+            }
+            stop.cancel();
+        };
+        let both = async { tokio::join!(watching, seeing) };
+        tokio::time::timeout(LOOK * 10, both).await.unwrap();
     }
 }
