@@ -4,7 +4,7 @@ use crate::support::client::{Call, Reply};
 use crate::support::redis::Redis;
 use crate::support::sidecar::{Builder, Sidecar, sidecar};
 use crate::support::until;
-use crate::support::upstream::{Act, Request, Upstream};
+use crate::support::upstream::{Act, Gate, Request, Upstream};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -186,6 +186,83 @@ fn on_unknown_retry_lets_the_next_duplicate_run_under_a_higher_fence_and_counts_
     let fences: Vec<_> = fences.iter().map(|request| request.header("onceward-fence")).collect();
     assert_eq!(fences, [Some("1"), Some("2")]);
     assert!(pay(&onceward, "1").is_replay());
+}
+
+#[test]
+fn on_unknown_retry_runs_no_copy_that_waited_for_the_attempt() {
+    const COPIES: u8 = 6;
+    let gates = [Gate::default(), Gate::default()];
+    let held = gates.clone();
+    let redis = Redis::start();
+    let upstream = Upstream::acting(move |call, _| match call {
+        1 => Act::status(500, "boom").behind(&held[0]),
+        _ => Act::ok("paid").behind(&held[1]),
+    });
+    let build = sidecar(&redis, &upstream)
+        .set("ON_UNKNOWN", "retry")
+        .set("DUPLICATE_WAIT", "60s")
+        .set("UPSTREAM_TIMEOUT", "60s")
+        .set("LOCK_TTL", "60s");
+    let both = [build.start(), build.start()];
+    let waiting = || both.iter().map(|one| one.metric("onceward_waiters")).sum::<f64>();
+    let copies = || {
+        let copy = |at: u8| Call::pay("1").spawn(both[usize::from(at % 2)].address);
+        (0..COPIES).map(copy).collect::<Vec<_>>()
+    };
+    let told = |copies: Vec<std::thread::JoinHandle<Reply>>| {
+        let mut told = copies.into_iter().map(|copy| copy.join().unwrap()).collect::<Vec<_>>();
+        told.sort_by_key(Reply::is_replay);
+        told.into_iter().map(|r| (r.status, r.state().to_owned(), r.is_replay())).collect()
+    };
+    let one_runs = |status: u16, state: &str| -> Vec<_> {
+        (0..COPIES).map(|at| (status, state.to_owned(), at > 0)).collect()
+    };
+
+    let burst = copies();
+    until("the others wait", || waiting() == f64::from(COPIES - 1));
+    gates[0].open();
+    let all: Vec<_> = told(burst);
+    assert_eq!(all, one_runs(500, "unknown"));
+    assert_eq!(upstream.calls(), 1);
+
+    // Of those that come now, one runs; the others get what becomes of it.
+    let burst = copies();
+    until("the others wait", || waiting() == f64::from(COPIES - 1));
+    gates[1].open();
+    let all: Vec<_> = told(burst);
+    assert_eq!(all, one_runs(200, "succeeded"));
+    assert_eq!(upstream.calls(), 2);
+    let permitted = both.iter().map(|one| one.metric("onceward_permitted_reruns_total"));
+    assert_eq!(permitted.sum::<f64>(), 1.0);
+}
+
+#[test]
+fn on_unknown_retry_runs_no_copy_that_waited_while_the_lease_ran_out() {
+    let redis = Redis::start();
+    let upstream = Upstream::acting(|call, _| match call {
+        1 => Act::Silence,
+        _ => Act::ok("paid"),
+    });
+    let build = sidecar(&redis, &upstream)
+        .set("ON_UNKNOWN", "retry")
+        .set("DUPLICATE_WAIT", "12s")
+        .set("LOCK_TTL", "2s");
+    let (mut a, b) = (build.start(), build.start());
+    let cut = Call::pay("1").begin(a.address);
+    upstream.heard(1);
+    let copies: Vec<_> = (0..3).map(|_| Call::pay("1").spawn(b.address)).collect();
+    until("they wait", || b.metric("onceward_waiters") == 3.0);
+    a.kill();
+    drop(cut);
+    for copy in copies {
+        let told = copy.join().unwrap();
+        assert_eq!((told.status, told.problem().as_str()), (409, "outcome-unknown"));
+        assert_eq!(told.state(), "unknown");
+        assert!(told.header("retry-after").is_some());
+    }
+    assert_eq!(upstream.calls(), 1);
+    assert_eq!(pay(&b, "1").text(), "paid");
+    assert_eq!(upstream.calls(), 2);
 }
 
 #[test]

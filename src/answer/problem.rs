@@ -153,10 +153,15 @@ impl Problem {
                 "Something else is being done with this order, or its outcome is not known yet. \
                  Nothing was sent. Ask again later.",
             ),
-            Refusal::OutcomeUnknown => (
+            Refusal::OutcomeUnknown(Again::Told) => (
                 Name::OutcomeUnknown,
                 "An attempt may have reached the payment service and its outcome is not known. \
                  It is not run again; ask again later.",
+            ),
+            Refusal::OutcomeUnknown(Again::Runs) => (
+                Name::OutcomeUnknown,
+                "An attempt may have reached the payment service and its outcome is not known. Find \
+                 out before you send it again: that may act once more.",
             ),
             Refusal::OrderCancelled => {
                 (Name::OrderCancelled, "The order was cancelled. Nothing was sent.")

@@ -2,7 +2,7 @@
 
 use super::exchange::{Outcome, why};
 use super::first::First;
-use super::{Again, Answer, Guard, Payment, Refusal};
+use super::{Again, Answer, Guard, Payment, Refusal, unknown};
 use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::model::order::State;
@@ -148,7 +148,7 @@ impl Guard {
             Kept::Response(response) if state == to || !state.is_final() => {
                 Answer::Replay(response, state)
             }
-            _ => self.without_answer(payment, state, Refusal::OutcomeUnknown).await,
+            _ => self.without_answer(payment, state, unknown(&payment.route)).await,
         }
     }
 
@@ -319,7 +319,7 @@ impl Guard {
 }
 
 /// What comes of sending a payment of this route again whose outcome is unknown.
-fn again(route: &Route) -> Again {
+pub(super) fn again(route: &Route) -> Again {
     match route.tuning.on_unknown {
         OnUnknown::Hold => Again::Told,
         OnUnknown::Retry => Again::Runs,

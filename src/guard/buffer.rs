@@ -1,6 +1,6 @@
 //! The buffer's two ends: an order is accepted to be sent later, and a worker sends it.
 
-use super::{Answer, Guard, LAPSES, Payment, Refusal, Turn};
+use super::{Answer, Guard, LAPSES, Payment, Refusal, Turn, unknown};
 use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::model::order::State;
@@ -19,7 +19,7 @@ impl Guard {
     /// Accepts a payment into the buffer, or answers as the order stands. Nothing is sent.
     pub async fn queue(self: &Arc<Self>, payment: Arc<Payment>) -> Answer {
         let Some(body) = payment.body.look() else {
-            return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown);
+            return Answer::Refused(unknown(&payment.route), State::Unknown);
         };
         let attempt = self.attempts.next();
         let token = match self.token(&payment).await {
@@ -33,11 +33,11 @@ impl Guard {
             span.end();
             let enqueued = match enqueued {
                 Ok(enqueued) => enqueued,
-                // It may be queued, or was found to have been sent: whoever says that nothing will be sent, or sends it by another
-                // way, may be wrong.
+                // It may be queued, or was found to have been sent: whoever says that nothing will be
+                // sent, or sends it by another way, may be wrong.
                 Err(error) if error.may_have_happened() || had_attempt => {
                     tracing::warn!(order = %payment.order.id, %error, "it may be queued, or sent");
-                    return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown);
+                    return Answer::Refused(unknown(&payment.route), State::Unknown);
                 }
                 Err(error) => return self.without_store(&payment, &error).await,
             };
@@ -51,14 +51,14 @@ impl Guard {
                 Enqueue::Overloaded => Answer::Refused(Refusal::Overloaded, State::None),
                 Enqueue::Lapsed { fence } => {
                     if self.lapse(&payment, fence).await.is_err() {
-                        return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown);
+                        return Answer::Refused(unknown(&payment.route), State::Unknown);
                     }
                     had_attempt = true;
                     continue;
                 }
             };
         }
-        Answer::Refused(Refusal::OutcomeUnknown, State::Unknown)
+        Answer::Refused(unknown(&payment.route), State::Unknown)
     }
 
     /// Where an order stands that is not final, for a caller that need not wait for it.
@@ -129,7 +129,9 @@ impl Guard {
         route.tuning.redis_down = RedisDown::Reject;
         payment.route = Arc::new(route);
         payment.grant_from = &[State::Queued];
-        let turn = self.clone().turn(Arc::new(payment), self.attempts.next(), Instant::now());
+        let grants = payment.grants(false);
+        let (payment, attempt) = (Arc::new(payment), self.attempts.next());
+        let turn = self.clone().turn(payment, attempt, (Instant::now(), grants));
         let turn = Box::pin(turn);
         // A task that broke down told so itself; the record tells the rest.
         let _ = self.running.spawn(turn.on_same_behalf().in_current_span()).await;

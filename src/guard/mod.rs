@@ -112,7 +112,7 @@ pub struct Payment {
     pub callers: String,
     /// The token it brings.
     pub token: Option<Presented>,
-    /// The states a claim of it may start from.
+    /// The states its first claim may start from.
     pub grant_from: &'static [State],
     /// Its head, as it goes upstream but for the guard's own two headers.
     pub head: request::Parts,
@@ -125,6 +125,15 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// The states a claim of it may start from now. One that waited for another's attempt takes that
+    /// one's end, and runs nothing itself where it is unknown.
+    fn grants(&self, waited: bool) -> &'static [State] {
+        match self.grant_from {
+            [others @ .., State::Unknown] if waited => others,
+            all => all,
+        }
+    }
+
     /// The same request once more, as a network repeats one; it shares the first one's place.
     pub fn again(&self) -> Payment {
         Payment {
@@ -166,7 +175,7 @@ pub enum Answer {
 pub enum Refusal {
     InProgress,
     Moving,
-    OutcomeUnknown,
+    OutcomeUnknown(Again),
     OrderCancelled,
     CancelledMeanwhile,
     AlreadyFinal,
@@ -207,18 +216,19 @@ impl Guard {
         let mut waiter = None;
         loop {
             let told = waiter.as_ref().map(crate::store::settled::Waiter::told);
+            let asked = (now, payment.grants(waiter.is_some()));
             // In a box: a task's future is moved about ten times until it runs.
-            let turn = Box::pin(self.clone().turn(payment.clone(), attempt.clone(), now));
+            let turn = Box::pin(self.clone().turn(payment.clone(), attempt.clone(), asked));
             let turn = self.running.spawn(turn.on_same_behalf().in_current_span());
             let found = match turn.await {
                 Ok(Turn::Over(answer)) => return answer,
                 Ok(Turn::Wait(found)) => found,
                 // The task broke down: when in doubt whether something was sent, it was.
-                Err(_) => return Answer::Refused(Refusal::OutcomeUnknown, State::Unknown),
+                Err(_) => return Answer::Refused(unknown(&payment.route), State::Unknown),
             };
             now = Instant::now();
             if now >= until {
-                let answer = after_waiting(found);
+                let answer = after_waiting(found, &payment.route);
                 self.served(&payment, &answer);
                 return answer;
             }
@@ -265,12 +275,12 @@ impl Guard {
     }
 
     /// Asks for the order and, when it is ours, runs the attempt to its end. `asked` is now, or a
-    /// little earlier: the lease is counted from then.
+    /// little earlier: the lease is counted from then. `grant_from`: the states its claim may start from.
     async fn turn(
         self: Arc<Self>,
         payment: Arc<Payment>,
         attempt: AttemptId,
-        mut asked: Instant,
+        (mut asked, grant_from): (Instant, &'static [State]),
     ) -> Turn {
         // What few requests need stands in boxes: every one would carry its state along, and a
         // future is moved more than once before it first runs.
@@ -286,7 +296,8 @@ impl Guard {
         };
         for _ in 0..LAPSES {
             let span = payment.span.child("claim", Kind::Client);
-            let claim = match self.claim(&payment, (&attempt, asked), token.as_ref()).await {
+            let claim = self.claim(&payment, (&attempt, asked, grant_from), token.as_ref());
+            let claim = match claim.await {
                 Ok(claim) => claim,
                 Err(error) => {
                     span.fail("no decision from Redis");
@@ -330,7 +341,7 @@ impl Guard {
                 }
             };
         }
-        refused(Refusal::OutcomeUnknown, State::Unknown)
+        refused(unknown(&payment.route), State::Unknown)
     }
 
     /// The token as the claim spends it; a token good for any order is bound to this one first.
@@ -355,7 +366,7 @@ impl Guard {
     async fn claim(
         self: &Arc<Self>,
         payment: &Arc<Payment>,
-        (attempt, asked): (&AttemptId, Instant),
+        (attempt, asked, grant_from): (&AttemptId, Instant, &[State]),
         token: Option<&SpentToken>,
     ) -> Result<Claim, StoreError> {
         let ask = ClaimAsk {
@@ -365,7 +376,7 @@ impl Guard {
             keep: payment.route.tuning.unknown_ttl,
             fingerprints: &payment.fingerprints,
             callers: &payment.callers,
-            grant_from: payment.grant_from,
+            grant_from,
             ask: payment.route.ask_after(),
             token,
             trace: payment.span.context(),
@@ -463,12 +474,17 @@ impl Guard {
 }
 
 /// The answer to a duplicate whose patience is over.
-fn after_waiting(found: Found) -> Answer {
+fn after_waiting(found: Found, route: &Route) -> Answer {
     match (found.state, found.kept) {
         (State::InFlight, _) => Answer::Refused(Refusal::InProgress, State::InFlight),
         (state, Kept::Response(response)) => Answer::Replay(response, state),
-        (state, _) => Answer::Refused(Refusal::OutcomeUnknown, state),
+        (state, _) => Answer::Refused(unknown(route), state),
     }
+}
+
+/// The refusal of a request whose order's outcome is not known.
+fn unknown(route: &Route) -> Refusal {
+    Refusal::OutcomeUnknown(attempt::again(route))
 }
 
 fn refused(refusal: Refusal, state: State) -> Turn {

@@ -8,7 +8,7 @@ use crate::answer;
 use crate::answer::document;
 use crate::answer::problem::{Name, Problem, STATE};
 use crate::fault::Subject;
-use crate::guard::Refusal;
+use crate::guard::{Again, Refusal};
 use crate::model::address;
 use crate::model::identity::Order;
 use crate::model::order::State;
@@ -96,7 +96,7 @@ pub(crate) fn already(state: State) -> Problem {
 /// The route has no cancel call: what may have been sent cannot be undone.
 pub(crate) fn cannot(state: State) -> Problem {
     let refusal = match state {
-        State::Unknown => Refusal::OutcomeUnknown,
+        State::Unknown => Refusal::OutcomeUnknown(Again::Told),
         _ => Refusal::InProgress,
     };
     Problem::of(refusal, state)
@@ -105,7 +105,7 @@ pub(crate) fn cannot(state: State) -> Problem {
 
 /// Redis lost its history, and upstream knows of the order, or may yet.
 fn forgotten() -> Problem {
-    Problem::of(Refusal::OutcomeUnknown, State::Unknown).saying(
+    Problem::of(Refusal::OutcomeUnknown(Again::Told), State::Unknown).saying(
         "The payment may have been sent before its record was lost. Send it again to learn how it \
          ended, or cancel it later.",
     )
