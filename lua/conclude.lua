@@ -22,6 +22,8 @@
 --   astray stands    likewise, or it was before; but its lifecycle stands there and was not moved:
 --                    another order moved it, or is moving it
 --   already          it stood in that state before, perhaps by an earlier copy of this call
+--   kept             the order is being cancelled: it stays so; that it was paid is kept for when the
+--                    cancel call has decided
 --   refused state    its state does not allow it; nothing was written
 --   absent           nobody has seen this order, or its claim was given back
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -39,6 +41,10 @@ if state == to then
   return {'already'}
 end
 if not holds(from, state) then
+  if state == 'cancelling' and to == 'succeeded' then
+    keep_paid(record, r, by, why)
+    return {'kept'}
+  end
   return {'refused', state}
 end
 

@@ -15,7 +15,8 @@
 --   from     states it may leave, comma-separated (the transition table is Rust's)
 --   keep_ms  how long the record is kept from now
 --   answer   the record's part of what was answered. keep: what is stored stays; told: it stays
---            only if the attempt itself ended so, else there is none
+--            only if the attempt itself ended so, else there is none; absent: it stays, and the
+--            word is that there is no such order
 --   channel  where it is announced to those who wait
 --   by
 --   why
@@ -26,6 +27,10 @@
 --                  it, or is moving it
 --   held lease_ms  its attempt still runs; nothing was written
 --   fenced fence   another attempt has begun, under this fence; nothing was written
+--   kept           it is being cancelled: it stays so; that it was paid is kept for when the cancel
+--                  call has decided
+--   paid           it was told to be paid before: that there is no such order is not believed;
+--                  nothing was written
 --   refused state  the order's state does not allow it; nothing was written
 --   gone           there is no such record
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -46,11 +51,21 @@ if fence ~= '' and (r.fence or '0') ~= fence then
   return {'fenced', r.fence or '0'}
 end
 if not holds(from, met(r)) then
+  if r.state == 'cancelling' and to == 'succeeded' then
+    keep_paid(record, r, by, why)
+    return {'kept'}
+  end
   return {'refused', r.state}
 end
 local held = redis.call('PTTL', lease)
 if held >= 0 then
   return {'held', text(held)}
+end
+if answer == 'absent' then
+  if r.paid or r.told == 'succeeded' then
+    return {'paid'}
+  end
+  answer = 'keep'
 end
 
 local now = now_ms()

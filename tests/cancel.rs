@@ -6,6 +6,7 @@ use crate::support::redis::Redis;
 use crate::support::sidecar::{ONCEWARD, Sidecar};
 use crate::support::upstream::{Act, Gate, Upstream};
 use crate::support::{Refusing, until};
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -149,6 +150,96 @@ fn a_payment_that_succeeds_while_it_is_cancelled_is_cancelled_after_its_end() {
     until_state(&onceward, "1", "cancelled");
     // The last cancel came after the payment's end: it gave the money back.
     assert!(to(&upstream, "/cancel").len() >= 2);
+}
+
+/// The route of these tests, whose cancel call may say that it knows no such order; and the channel's.
+fn with_channel() -> String {
+    let pay = routes(|route| {
+        let rules = route["cancel"]["outcome"].as_array_mut().unwrap();
+        rules.push(json!({"status": [404], "means": "absent"}));
+    });
+    let mut all: Value = serde_json::from_str(&pay).unwrap();
+    let notify = json!({"name": "notify", "path": "/notify", "kind": "callback",
+        "key": ["json:/orderId"], "settles": "pay"});
+    all.as_array_mut().unwrap().push(notify);
+    all.to_string()
+}
+
+fn not_cancellable(onceward: &Sidecar) -> f64 {
+    onceward.metric(r#"onceward_alarms_total{kind="not-cancellable"}"#)
+}
+
+fn last_line(onceward: &Sidecar, key: &str) -> String {
+    let order = Call::get(&format!("/admin/orders/pay/{key}")).send(onceward.admin).json();
+    order["history"].as_array().unwrap().last().unwrap()["why"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_payment_that_succeeded_is_not_cancelled_by_a_call_that_knows_no_such_order() {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" if request.header("idempotency-key") == Some("2") => Act::Reset,
+        "/pay" => Act::ok(r#"{"status":"paid"}"#).behind(&held),
+        "/cancel" => Act::status(404, "{}"),
+        _ => Act::ok(r#"{"status":"paying"}"#),
+    });
+    let onceward = asking(&redis, &upstream).set("ROUTES", &with_channel()).start();
+    let paying = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    assert_eq!(cancel(&onceward, "1").status, 202);
+    gate.open();
+    assert_eq!(paying.join().unwrap().text(), r#"{"status":"paid"}"#);
+    until_state(&onceward, "1", "succeeded");
+    assert_eq!(last_line(&onceward, "1"), "it was paid, and its cancel call knows no such order");
+    onceward.counts(r#"onceward_alarms_total{kind="not-cancellable"}"#, 1.0);
+    onceward.logs("is paid and cannot be: pay it back");
+    let again = Call::pay("1").send(onceward.address);
+    assert_eq!((again.text().as_str(), again.is_replay()), (r#"{"status":"paid"}"#, true));
+
+    // One that nobody knows to be paid is cancelled, and its history does not say that upstream did.
+    Call::pay("2").send(onceward.address);
+    assert_eq!(cancel(&onceward, "2").status, 202);
+    until_state(&onceward, "2", "cancelled");
+    assert_eq!(last_line(&onceward, "2"), "its cancel call knows no such order");
+    assert_eq!(not_cancellable(&onceward), 1.0);
+}
+
+#[test]
+fn a_callback_that_an_order_was_paid_is_kept_while_it_is_cancelled() {
+    let redis = Redis::start();
+    let says = Arc::new(AtomicUsize::new(500));
+    let status = says.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" => Act::Reset,
+        "/cancel" => {
+            let status = status.load(Ordering::SeqCst);
+            Act::status(u16::try_from(status).unwrap(), "{}")
+        }
+        _ => Act::ok("{}"),
+    });
+    let onceward = asking(&redis, &upstream).set("ROUTES", &with_channel()).start();
+    let cancel_says = |key: &str, status: usize| {
+        says.store(500, Ordering::SeqCst);
+        Call::pay(key).send(onceward.address);
+        assert_eq!(cancel(&onceward, key).status, 202);
+        let paid = Call::post("/notify").json(&format!(r#"{{"orderId":"{key}"}}"#));
+        assert_eq!(paid.send(onceward.address).status, 200);
+        assert_eq!(last_line(&onceward, key), "it was paid: a callback said so");
+        assert_eq!(state(&onceward, key), "cancelling");
+        says.store(status, Ordering::SeqCst);
+    };
+    cancel_says("1", 404);
+    until_state(&onceward, "1", "succeeded");
+    onceward.counts(r#"onceward_alarms_total{kind="not-cancellable"}"#, 1.0);
+    let again = Call::pay("1").send(onceward.address);
+    assert_eq!((again.status, again.json()["state"].as_str()), (200, Some("succeeded")));
+    // Where it is cancelled after all, that was paid back.
+    cancel_says("2", 200);
+    until_state(&onceward, "2", "cancelled");
+    assert_eq!(last_line(&onceward, "2"), "upstream confirmed the cancel");
+    assert_eq!(not_cancellable(&onceward), 1.0);
+    assert_eq!(onceward.metric(r#"onceward_callback_settles_total{result="kept"}"#), 2.0);
 }
 
 #[test]

@@ -136,6 +136,10 @@ impl Admin {
             Resolve::Refused(state) => {
                 Err(illegal(state, "that does not lead to what was asked for"))
             }
+            // A query's and a cancel call's word get these answers.
+            Resolve::Kept | Resolve::Paid => {
+                Err(illegal(State::Cancelling, "that does not lead to what was asked for"))
+            }
             Resolve::Fenced(_) | Resolve::Gone => {
                 Err(Problem::new(Name::NotFound, "No such order."))
             }

@@ -331,6 +331,14 @@ impl Guard {
                 self.metrics.alarm("callback-against-order", Some(&order));
                 false
             }
+            // Its cancel call pays that back, or is not believed that there is no such order.
+            Conclude::Kept => {
+                tracing::warn!(
+                    order = %order.id,
+                    "a callback says that an order was paid which is being cancelled: the cancel call decides"
+                );
+                true
+            }
             Conclude::Already | Conclude::Absent => true,
         };
         if !fits {

@@ -17,6 +17,8 @@ pub enum Conclude {
     Astray(String),
     /// It stood in that state before.
     Already,
+    /// It is being cancelled and stays so; that it was paid is kept meanwhile.
+    Kept,
     /// Its state does not allow it; nothing was written.
     Refused(State),
     /// Nobody has seen it, or its claim was given back.
@@ -60,6 +62,7 @@ impl Store {
             "concluded" => Conclude::Concluded(record::state(&mut reply)?),
             "astray" => Conclude::Astray(reply.text()?),
             "already" => Conclude::Already,
+            "kept" => Conclude::Kept,
             "refused" => Conclude::Refused(record::state(&mut reply)?),
             "absent" => Conclude::Absent,
             other => return Err(reply.unknown(other)),

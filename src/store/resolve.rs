@@ -79,6 +79,9 @@ pub enum Word<'a> {
     Keep,
     /// It stays if the attempt itself ended so; one that said "still paying" goes.
     IfTold,
+    /// It stays; the word is that there is no such order, which is not believed of one that was told
+    /// to be paid.
+    Absent,
 }
 
 /// Somebody's word on how an order ended.
@@ -114,6 +117,10 @@ pub enum Resolve {
     Held(Duration),
     /// Another attempt has begun, under this fence.
     Fenced(u64),
+    /// It is being cancelled and stays so; that it was paid is kept meanwhile.
+    Kept,
+    /// It was told to be paid, and the word is that there is no such order.
+    Paid,
     /// The order stands in this state, which does not allow it.
     Refused(State),
     /// There is no such record.
@@ -157,7 +164,7 @@ pub enum Release {
 fn resolved_from(to: State, word: &Word<'_>) -> Vec<State> {
     let from = match word {
         Word::Response(_) => to.told_from(),
-        Word::Keep | Word::IfTold => to.entered_from().to_vec(),
+        Word::Keep | Word::IfTold | Word::Absent => to.entered_from().to_vec(),
     };
     let sent = [State::InFlight, State::Unknown, State::Cancelling];
     from.into_iter().filter(|from| sent.contains(from)).collect()
@@ -249,6 +256,7 @@ impl Store {
             Word::Response(kept) => parts::answered(kept, order, &self.config.secrets),
             Word::Keep => b"keep".into(),
             Word::IfTold => b"told".into(),
+            Word::Absent => b"absent".into(),
         };
         let lifecycle = self.names.lifecycle(order);
         let keys = lifecycle::keys(&[&record, &lease, due, unknown, cancelling], &lifecycle);
@@ -271,6 +279,8 @@ impl Store {
             "resolved" => Resolve::Resolved,
             "astray" => Resolve::Astray(reply.text()?),
             "held" => Resolve::Held(Duration::from_millis(reply.number()?)),
+            "kept" => Resolve::Kept,
+            "paid" => Resolve::Paid,
             "fenced" => Resolve::Fenced(reply.number()?),
             "refused" => Resolve::Refused(record::state(&mut reply)?),
             "gone" => Resolve::Gone,

@@ -41,6 +41,9 @@ const AT_ONCE: usize = 48;
 /// due again so much later: it keeps nobody from those behind it.
 const POSTPONED: Duration = Duration::from_secs(60);
 
+/// Why an order ended as its query, or its cancel call, said.
+const ASKED: &str = "upstream said so when asked";
+
 /// The worker.
 pub struct Resolver {
     /// Where orders are.
@@ -253,11 +256,12 @@ impl Resolver {
             Said::Nothing => "unanswered",
             Said::Unclear => "unclear",
             Said::Meaning(Meaning::Succeeded, kept) => {
-                let resolve = self.end(turn, State::Succeeded, Word::Response(&kept)).await?;
+                let resolve =
+                    self.end(turn, State::Succeeded, (Word::Response(&kept), ASKED)).await?;
                 written(&resolve, "succeeded")
             }
             Said::Meaning(Meaning::Failed, kept) => {
-                let resolve = self.end(turn, State::Failed, Word::Response(&kept)).await?;
+                let resolve = self.end(turn, State::Failed, (Word::Response(&kept), ASKED)).await?;
                 written(&resolve, "failed")
             }
             Said::Meaning(Meaning::Unknown, _) => "pending",
@@ -283,25 +287,23 @@ impl Resolver {
         let result = match said {
             Said::Nothing => "unanswered",
             Said::Meaning(Meaning::Cancelled, _) => {
-                let resolve = self.end(turn, State::Cancelled, Word::Keep).await?;
+                let why = "upstream confirmed the cancel";
+                let resolve = self.end(turn, State::Cancelled, (Word::Keep, why)).await?;
                 written(&resolve, "cancelled")
             }
             // A payment on its way may still arrive; one that long past is not on its way any more.
             Said::Meaning(Meaning::Absent, _) if turn.quiet >= turn.route.tuning.settle_delay => {
-                let resolve = self.end(turn, State::Cancelled, Word::Keep).await?;
-                written(&resolve, "cancelled")
-            }
-            Said::Meaning(Meaning::Succeeded, _) => {
-                let resolve = self.end(turn, State::Succeeded, Word::IfTold).await?;
-                if matches!(resolve, Resolve::Resolved | Resolve::Astray(_)) {
-                    self.guard.alarm("not-cancellable", Some(turn.order));
-                    tracing::error!(
-                        order = %turn.order.id, fence = turn.fence,
-                        "an order that was to be cancelled is paid and cannot be: pay it back"
-                    );
+                let why = "its cancel call knows no such order";
+                match self.end(turn, State::Cancelled, (Word::Absent, why)).await? {
+                    // What nobody can find cannot be paid back either.
+                    Resolve::Paid => {
+                        let why = "it was paid, and its cancel call knows no such order";
+                        self.stays_paid(turn, why).await?
+                    }
+                    resolve => written(&resolve, "cancelled"),
                 }
-                written(&resolve, "not-cancellable")
             }
+            Said::Meaning(Meaning::Succeeded, _) => self.stays_paid(turn, ASKED).await?,
             // `failed` may mean the payment or the cancel: it decides nothing.
             Said::Unclear | Said::Meaning(..) => "unclear",
         };
@@ -310,7 +312,29 @@ impl Resolver {
         Ok(matches!(result, "cancelled" | "not-cancellable"))
     }
 
-    async fn end(&self, turn: &Turn<'_>, to: State, word: Word<'_>) -> Result<Resolve, StoreError> {
+    /// Its cancel call does not undo it: it ends as the payment it is, and somebody is called.
+    async fn stays_paid(
+        &self,
+        turn: &Turn<'_>,
+        why: &'static str,
+    ) -> Result<&'static str, StoreError> {
+        let resolve = self.end(turn, State::Succeeded, (Word::IfTold, why)).await?;
+        if matches!(resolve, Resolve::Resolved | Resolve::Astray(_)) {
+            self.guard.alarm("not-cancellable", Some(turn.order));
+            tracing::error!(
+                order = %turn.order.id, fence = turn.fence, why,
+                "an order that was to be cancelled is paid and cannot be: pay it back"
+            );
+        }
+        Ok(written(&resolve, "not-cancellable"))
+    }
+
+    async fn end(
+        &self,
+        turn: &Turn<'_>,
+        to: State,
+        (word, why): (Word<'_>, &str),
+    ) -> Result<Resolve, StoreError> {
         let tuning = &turn.route.tuning;
         let resolution = Resolution {
             order: turn.order,
@@ -320,10 +344,7 @@ impl Resolver {
             keep: if to == State::Cancelled { tuning.cancel_ttl } else { tuning.record_ttl },
             word,
             by: None,
-            why: match to {
-                State::Cancelled => "upstream confirmed the cancel",
-                _ => "upstream said so when asked",
-            },
+            why,
         };
         let resolve = self.store.resolve(&resolution).await?;
         tracing::info!(order = %turn.order.id, fence = turn.fence, outcome = %to, ?resolve, "asked upstream");

@@ -81,6 +81,7 @@ pub fn config(retry: bool) -> Config {
         ]},
         "cancel": {"method": "POST", "path": "/cancel", "json": {"id": "{key}"}, "outcome": [
             {"status": [200], "means": "cancelled"},
+            {"status": [404], "means": "absent"},
             {"status": [409], "means": "succeeded"}
         ]},
     }, {

@@ -20,6 +20,8 @@ pub struct Bank {
     pub said_firm: bool,
     /// Whether a charge cannot be paid back by a cancel.
     pub firm: bool,
+    /// Whether a cancel finds no order, whatever was charged.
+    pub forgets: bool,
 }
 
 impl Bank {
@@ -46,6 +48,7 @@ impl Bank {
                 self.said_absent = true;
                 answer(404, "{}")
             }
+            ("post", "/cancel") if self.forgets => answer(404, "{}"),
             ("post", "/cancel") if self.firm && !self.charges.is_empty() => {
                 self.said_firm = true;
                 answer(409, "{}")

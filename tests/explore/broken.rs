@@ -190,10 +190,19 @@ fn a_late_query_ends_what_is_being_cancelled_and_section_3_breaks() {
 fn a_callback_ends_what_is_being_cancelled_and_section_3_breaks() {
     let patch = patch(
         "conclude",
-        "if not holds(from, state) then\n  return {'refused', state}",
-        "if not holds(from .. ',cancelling', state) then\n  return {'refused', state}",
+        "if not holds(from, state) then",
+        "if not holds(from .. ',cancelling', state) then",
     );
     finds("section 3", &play(&[Payer, Canceller, Callback], CRASH), &[patch]);
+}
+
+#[test]
+fn a_cancel_that_finds_nothing_is_believed_of_what_was_paid_and_section_3_breaks() {
+    let patch = patch("resolve", "if r.paid or r.told == 'succeeded' then", "if false then");
+    let forgetting = Play { forgets: true, ..play(&[Payer, Canceller, Resolver], NONE) };
+    finds("section 3", &forgetting, &[patch]);
+    let forgetting = Play { forgets: true, ..play(&[Payer, Canceller, Callback], LOST) };
+    finds("section 3", &forgetting, &[patch]);
 }
 
 #[test]

@@ -89,7 +89,13 @@ pub fn step(run: &mut Run<'_>, before: &Seen) {
     if run.permitted.is_empty() && run.bank.net() > 0 && is == State::None {
         found(run, "nothing-lost", "charged, and Redis knows nothing of it".into());
     }
-    if was == State::Cancelling && is == State::Succeeded && !run.bank.said_firm {
+    let paid = before.field("told") == "succeeded" || !before.field("paid").is_empty();
+    if was == State::Cancelling && is == State::Cancelled && paid && !run.bank.cancelled {
+        let what = "known to be paid, and cancelled though nobody paid it back";
+        found(run, "section 3", what.into());
+    }
+    let firm = run.bank.said_firm || run.bank.forgets;
+    if was == State::Cancelling && is == State::Succeeded && !firm {
         let what = "a cancel that was accepted was not carried out, and could have been";
         found(run, "section 3", what.into());
     }
@@ -133,6 +139,8 @@ pub fn end(run: &mut Run<'_>) {
     let net = run.bank.net();
     let lies = match state {
         State::Succeeded => net == 0,
+        // What nobody but the payment service knew, and it did not say.
+        State::Cancelled if run.bank.forgets => false,
         State::Cancelled | State::Failed => net > 0,
         _ => false,
     };

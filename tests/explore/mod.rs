@@ -37,7 +37,8 @@ const fn any(all: u8) -> Accidents {
 /// A play as most of them are.
 fn play(cast: &[Part], accidents: Accidents) -> Play {
     let cast = cast.to_vec();
-    Play { cast, accidents, firm: false, retry: false, overdue: false, believes: false }
+    let (firm, forgets) = (false, false);
+    Play { cast, accidents, firm, forgets, retry: false, overdue: false, believes: false }
 }
 
 /// `make explore` goes further than `make test`.
@@ -107,6 +108,12 @@ fn a_payer_a_canceller_and_a_resolver() {
 #[test]
 fn a_payer_a_canceller_and_a_resolver_where_nothing_is_paid_back() {
     holds(&[Payer, Canceller, Resolver], (1, 2), |play| play.firm = true);
+}
+
+#[test]
+fn a_payer_a_canceller_and_who_knows_it_was_paid_where_a_cancel_finds_nothing() {
+    holds(&[Payer, Canceller, Resolver], (1, 2), |play| play.forgets = true);
+    holds(&[Payer, Canceller, Callback], (1, 2), |play| play.forgets = true);
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub struct Play {
     pub accidents: Accidents,
     /// A charge cannot be paid back by a cancel.
     pub firm: bool,
+    /// A cancel is told that there is no such order, whatever was charged.
+    pub forgets: bool,
     /// The route says on_unknown retry.
     pub retry: bool,
     /// RESOLVE_DEADLINE is over when a resolver comes.

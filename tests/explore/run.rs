@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         let mut run = Run {
             stage,
             counts: Counts::new(),
-            bank: Bank { firm: play.firm, ..Bank::default() },
+            bank: Bank { firm: play.firm, forgets: play.forgets, ..Bank::default() },
             actors: Vec::new(),
             held_up: Vec::new(),
             left: play.accidents,

@@ -6,6 +6,7 @@ use onceward::model::order::State::{
 };
 use onceward::model::response::Kept;
 use onceward::store::cancel::Cancel;
+use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Renewal, Settle};
 use onceward::store::resolve::{Adopt, Resolve, Word};
 
@@ -173,6 +174,52 @@ async fn an_order_that_cannot_be_cancelled_succeeded_with_the_response_it_had() 
     bench.cancel(ME, true).await;
     bench.resolve_with("T", Some(1), Succeeded, Word::IfTold).await;
     assert_eq!(found(bench.claim("B").await), (Succeeded, Kept::Nothing));
+}
+
+#[tokio::test]
+async fn that_there_is_no_such_order_is_not_believed_of_one_that_was_paid() {
+    for told_by in ["its attempt", "a callback", "a query", "nobody"] {
+        for end in [Unknown, Failed] {
+            let bench = Bench::new();
+            bench.claim("A").await;
+            bench.cancel(ME, true).await;
+            match told_by {
+                "its attempt" => assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Kept),
+                "a callback" => assert_eq!(bench.conclude(Succeeded).await, Conclude::Kept),
+                "a query" => {
+                    assert_eq!(bench.resolve("Q", Some(1), Succeeded).await, Resolve::Kept)
+                }
+                _ => {}
+            }
+            // Whatever else its attempt tells.
+            bench.settle_with("A", 1, end, &answer(500, b"oops")).await;
+            let before = bench.writes();
+            let absent = bench.resolve_with("T", Some(1), Cancelled, Word::Absent).await;
+            if told_by == "nobody" {
+                assert_eq!(absent, Resolve::Resolved);
+                continue;
+            }
+            assert_eq!((absent, bench.writes()), (Resolve::Paid, before));
+            bench.resolve_with("T", Some(1), Succeeded, Word::IfTold).await;
+            let kept = match told_by {
+                "its attempt" => answer(200, b"paid"),
+                _ => Kept::Nothing,
+            };
+            assert_eq!(found(bench.claim("B").await), (Succeeded, kept), "{told_by}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_was_paid_and_is_cancelled_after_all_stays_so() {
+    let bench = Bench::new();
+    bench.claim("A").await;
+    bench.settle("A", 1, Unknown).await;
+    bench.cancel(ME, true).await;
+    assert_eq!(bench.conclude(Succeeded).await, Conclude::Kept);
+    let confirmed = bench.resolve_with("T", Some(1), Cancelled, Word::Keep).await;
+    assert_eq!(confirmed, Resolve::Resolved);
+    assert_eq!(found(bench.claim("B").await).0, Cancelled);
 }
 
 #[tokio::test]

@@ -119,10 +119,20 @@ async fn an_order_being_cancelled_is_for_its_cancel_call_to_end() {
     bench.claim("A").await;
     stands(&bench, Cancelling);
     let before = bench.writes();
-    for to in [Failed, Succeeded] {
-        assert_eq!(bench.conclude(to).await, Conclude::Refused(Cancelling));
-    }
+    assert_eq!(bench.conclude(Failed).await, Conclude::Refused(Cancelling));
     assert_eq!(bench.writes(), before);
+    // That it was paid is kept, once.
+    assert_eq!(bench.conclude(Succeeded).await, Conclude::Kept);
+    let before = bench.writes();
+    assert_eq!(bench.conclude(Succeeded).await, Conclude::Kept);
+    assert_eq!(bench.writes(), before);
+    let record = bench.look().await;
+    assert_eq!(record.state, Cancelling);
+    let last = record.history.last().unwrap();
+    assert_eq!(
+        (last.to.as_str(), last.why.as_str()),
+        ("cancelling", "it was paid: a callback said so")
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Provokes every reply of every script, one by one.
 
 use super::bench::{ASK, BY, Bench, CALLER, KEEP, PAYLOAD, answer, found, order, spent};
-use onceward::model::order::State::{Failed, Queued, Succeeded, Unknown};
+use onceward::model::order::State::{Cancelled, Failed, Queued, Succeeded, Unknown};
 use onceward::model::token::Token;
 use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
 use onceward::store::cancel::Cancel;
@@ -193,6 +193,7 @@ fn conclude(concluded: Conclude) -> (&'static str, &'static str) {
         Conclude::Concluded(_) => "concluded",
         Conclude::Astray(_) => "astray",
         Conclude::Already => "already",
+        Conclude::Kept => "kept",
         Conclude::Refused(_) => "refused",
         Conclude::Absent => "absent",
     };
@@ -234,6 +235,9 @@ async fn ended(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench.claim("G").await;
     seen.push(cancel(bench.cancel(Some(CALLER), true).await));
     seen.push(settle(bench.settle("G", 2, Succeeded).await));
+    seen.push(conclude(bench.conclude(Succeeded).await));
+    seen.push(resolve(bench.resolve("R", Some(2), Succeeded).await));
+    seen.push(resolve(bench.resolve_with("R", Some(2), Cancelled, Word::Absent).await));
     seen.push(resolve(bench.resolve_with("R", Some(2), Succeeded, Word::Keep).await));
     seen.push(resolve(bench.resolve("S", Some(2), Succeeded).await));
     seen.push(cancel(bench.cancel(Some(CALLER), true).await));
@@ -255,6 +259,8 @@ fn resolve(resolve: Resolve) -> (&'static str, &'static str) {
         Resolve::Resolved => "resolved",
         Resolve::Astray(_) => "astray",
         Resolve::Held(_) => "held",
+        Resolve::Kept => "kept",
+        Resolve::Paid => "paid",
         Resolve::Fenced(_) => "fenced",
         Resolve::Refused(_) => "refused",
         Resolve::Gone => "gone",

@@ -13,7 +13,7 @@ const HEARD: [&str; 6] =
     ["first", "repeat", "busy", "contradiction", "unacknowledged", "undecided"];
 
 /// What may come of the order it names.
-const SETTLED: [&str; 4] = ["settled", "already", "absent", "refused"];
+const SETTLED: [&str; 5] = ["settled", "already", "kept", "absent", "refused"];
 
 /// Callbacks, and what they settled.
 #[derive(Clone, Default)]
@@ -40,7 +40,8 @@ impl CallbackMetrics {
         registry.register(
             "callback_settles",
             "Orders that acknowledged callbacks named: settled, already (final the same way), \
-             absent (never seen), refused (its state does not allow it)",
+             kept (paid, and being cancelled: its cancel call decides), absent (never seen), refused \
+             (its state does not allow it)",
             metrics.settled.clone(),
         );
         // A counter that first shows up as 1 has no increase to be alerted by.
@@ -70,6 +71,7 @@ impl CallbackMetrics {
         let result = match resolved {
             Conclude::Concluded(_) | Conclude::Astray(_) => "settled",
             Conclude::Already => "already",
+            Conclude::Kept => "kept",
             Conclude::Absent => "absent",
             Conclude::Refused(_) => "refused",
         };

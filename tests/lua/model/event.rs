@@ -84,6 +84,7 @@ pub enum Speaker {
     Response(Kept),
     Keep,
     IfTold,
+    Absent,
 }
 
 /// An answer, its times left out.
@@ -201,9 +202,10 @@ pub fn draw(dice: &mut Dice, model: &Model, before: &[Call]) -> Call {
             deadline: !dice.once_in(3),
         },
         23 | 24 => {
-            let word = match dice.below(3) {
+            let word = match dice.below(4) {
                 0 => Speaker::Keep,
                 1 => Speaker::IfTold,
+                2 => Speaker::Absent,
                 _ => Speaker::Response(dice.kept()),
             };
             let to = dice.one(&[State::Succeeded, State::Failed, State::Cancelled]);

@@ -47,6 +47,8 @@ pub struct Model {
     ended_by: Option<&'static str>,
     response: Option<Kept>,
     told: Option<State>,
+    /// Somebody else than its attempt told that it was paid, while it was being cancelled.
+    paid: bool,
     /// The turn it was last taken for.
     turn: Option<&'static str>,
     pub due: Option<Due>,
@@ -397,22 +399,34 @@ impl Model {
         let nothing_sent = matches!(met, State::None | State::Queued);
         // Only its cancel call, or a person, ends one that is being cancelled.
         let asked = matches!(word, Speaker::Response(_)) && state == State::Cancelling;
+        if asked && to == State::Succeeded {
+            self.keep_paid();
+            return Resolve::Kept;
+        }
         if nothing_sent || asked || !allowed(met, to) {
             return Resolve::Refused(state);
         }
         if self.leased {
             return Resolve::Held(Duration::ZERO);
         }
+        let paid = self.paid || self.told == Some(State::Succeeded);
         match word {
+            Speaker::Absent if paid => return Resolve::Paid,
             Speaker::Response(kept) => self.response = Some(kept.clone()),
             Speaker::IfTold if self.told != Some(to) => self.response = Some(Kept::Nothing),
-            Speaker::IfTold | Speaker::Keep => {}
+            Speaker::IfTold | Speaker::Keep | Speaker::Absent => {}
         }
         self.enter(to);
         self.index();
         (self.ended_by, self.released) = (Some(turn), None);
         self.astray = life.hear(self.number, to);
         self.resolved()
+    }
+
+    fn keep_paid(&mut self) {
+        if !std::mem::replace(&mut self.paid, true) {
+            self.history.push((State::Cancelling, State::Cancelling));
+        }
     }
 
     fn resolved(&self) -> Resolve {
@@ -453,6 +467,10 @@ impl Model {
         }
         if state == to {
             return Conclude::Already;
+        }
+        if (state, to) == (State::Cancelling, State::Succeeded) {
+            self.keep_paid();
+            return Conclude::Kept;
         }
         if !allowed(state, to) || state == State::Cancelling {
             return Conclude::Refused(state);

@@ -43,7 +43,7 @@ const SEED: u64 = 0x0c0f_fee0_dd5e_ed00;
 const AT_ONCE: usize = 16;
 
 /// Every kind of answer a script can give; without one of them a run shows less than it seems to.
-const ANSWERS: [&str; 46] = [
+const ANSWERS: [&str; 49] = [
     "Claim Granted",
     "Claim Found",
     "Claim Lapsed",
@@ -77,6 +77,8 @@ const ANSWERS: [&str; 46] = [
     "Resolve Resolved",
     "Resolve Astray",
     "Resolve Held",
+    "Resolve Kept",
+    "Resolve Paid",
     "Resolve Fenced",
     "Resolve Refused",
     "Resolve Gone",
@@ -87,6 +89,7 @@ const ANSWERS: [&str; 46] = [
     "Conclude Concluded",
     "Conclude Astray",
     "Conclude Already",
+    "Conclude Kept",
     "Conclude Refused",
     "Conclude Absent",
     "Release Gone",
@@ -347,6 +350,7 @@ impl<'a> Run<'a> {
                         Speaker::Response(kept) => Word::Response(kept),
                         Speaker::Keep => Word::Keep,
                         Speaker::IfTold => Word::IfTold,
+                        Speaker::Absent => Word::Absent,
                     },
                     by: None,
                     why: "word",
