@@ -62,7 +62,12 @@ end
 
 local now = now_ms()
 local to = at_once and 'cancelled' or 'cancelling'
-follow(lifecycle, a.move, id, to, now)
+if a.move then
+  follow(lifecycle, a.move, id, to, now)
+elseif lifecycle and select(2, standing(lifecycle, '', now)) == id then
+  -- Its record was forgotten in the middle of its move.
+  redis.call('HDEL', lifecycle, 'mover', 'until')
+end
 r.history = noted(r.history, now, state, to, by, why)
 r.state, r.updated, r.asks = to, text(now), '0'
 a.route, a.key, a.scope, r.created = route, key, scope, r.created or r.updated

@@ -326,6 +326,25 @@ async fn a_mover_that_was_silent_for_longer_than_its_record_lives_does_not_count
 }
 
 #[tokio::test]
+async fn a_move_whose_record_was_forgotten_ends_with_its_orders_tombstone() {
+    let mut all = Orders::new();
+    all.bench.claim("P").await;
+    all.bench.settle("P", 1, Unknown).await;
+    all.bench.lose_record();
+    assert_eq!(all.claim(&all.close, "C").claim().await, Claim::Moving(None));
+    // Another order's tombstone leaves it where it is.
+    all.turn_to(&all.ship.clone());
+    assert_eq!(all.bench.cancel(Some(CALLER), false).await, Cancel::Cancelled);
+    all.assert_stands("open", true);
+    all.turn_to(&all.pay.clone());
+    for _ in 0..2 {
+        assert_eq!(all.bench.cancel(Some(CALLER), false).await, Cancel::Cancelled);
+        all.assert_stands("open", false);
+    }
+    assert_eq!(all.claim(&all.close, "C").claim().await, granted(1, None));
+}
+
+#[tokio::test]
 async fn the_state_outlives_the_record_so_that_nothing_is_paid_for_twice() {
     let all = Orders::new();
     all.bench.claim("P").await;
