@@ -1,7 +1,7 @@
 //! The fields of a route of kind `callback`.
 
 use super::fields::{Bad, Fields};
-use super::read::Problem;
+use super::read::{Problem, Values};
 use super::routes::place;
 use super::rules::{RuleShape, one_of, texts};
 use crate::model::order::State;
@@ -132,6 +132,27 @@ pub(super) fn settle_tuning(tuning: &mut Tuning) {
     tuning.key_required = true;
     tuning.token = TokenUse::Off;
     tuning.fingerprint = Fingerprint::Off;
+}
+
+/// What is to be said of one that settles orders by a field which makes no other event of a
+/// notification: what differs in that alone is taken for a repeat, and settles nothing.
+pub(super) fn remark(own: &Callback, key: &[Source], values: &Values<'_>) -> Option<Problem> {
+    own.settles.as_ref()?;
+    let tells_apart =
+        |at: &Source| [&*own.event, &own.unchanged, key].iter().any(|sources| sources.contains(at));
+    let settling = own.outcome.iter().filter(|rule| rule.means.is_some()).map(|rule| &rule.at);
+    let mut missing: Vec<String> =
+        settling.filter(|at| !tells_apart(at)).map(ToString::to_string).collect();
+    missing.dedup();
+    (!missing.is_empty()).then(|| Problem {
+        at: values.field("event"),
+        what: format!(
+            "lacks {}, by which outcome settles orders: of notifications that differ in nothing \
+             else one is acknowledged and the others are taken for its repeats, so that a payment \
+             told of later settles nothing; put it here, or into unchanged",
+            missing.join(", "),
+        ),
+    })
 }
 
 /// Every `settles` names an order route, whose orders are told apart as the callbacks are.

@@ -165,6 +165,11 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// What a route's field is called that is no variable.
+    pub fn field(&self, name: &str) -> String {
+        format!("{}.{name}", self.place)
+    }
+
     /// For whom a value is, where its name does not say so: ` for ONCEWARD_ROUTES[0] (pay)`.
     pub fn heir_of(&self, var: &Var) -> String {
         match self.below {

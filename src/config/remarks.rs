@@ -2,8 +2,8 @@
 //! they are read again.
 
 use super::read::{Problem, Values};
-use super::{forgetting, memory, vars};
-use crate::route::{Mode, RedisDown, Route};
+use super::{callbacks, forgetting, memory, vars};
+use crate::route::{Mode, OnUnknown, RedisDown, Route};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,10 +24,20 @@ impl Remarks {
         if self.largest.as_ref().is_none_or(|(other, _)| largest > *other) {
             self.largest = Some((largest, values.name_of(vars::var("MAX_REQUEST_BODY"))));
         }
-        if route.callback.is_some() {
+        if let Some(own) = &route.callback {
+            self.all.extend(callbacks::remark(own, &route.tuning.key, values));
             return;
         }
         self.all.extend(forgetting::remark(&route.tuning, values));
+        if route.can_ask() && route.tuning.on_unknown == OnUnknown::Retry {
+            let var = vars::var("ON_UNKNOWN");
+            let what = format!(
+                "retry{}: an order of unknown outcome runs again with its next duplicate, and may \
+                 pay twice, though its query could tell what became of it; hold waits for that",
+                values.heir_of(var),
+            );
+            self.all.push(Problem { at: values.name_of(var), what });
+        }
         // What goes through the buffer is accepted by Redis or not at all.
         if route.tuning.redis_down == RedisDown::Bypass && route.mode != Mode::Async {
             let at = values.name_of(vars::var("REDIS_DOWN"));

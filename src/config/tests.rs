@@ -728,6 +728,59 @@ fn letting_payments_by_is_remarked_upon_where_it_is_said() {
 }
 
 #[test]
+fn notifications_that_settle_differently_and_count_as_one_event_are_remarked_upon() {
+    let remarks = |more: &str| -> Vec<String> {
+        let routes = format!(
+            r#"[{{"name": "pay", "path": "/pay"}}, {{"name": "cb", "path": "/n", "kind": "callback",
+                "key": ["json:/id"], {more}}}]"#
+        );
+        load(&[("ROUTES", &routes)]).unwrap().remarks.iter().map(ToString::to_string).collect()
+    };
+    let outcome = r#""outcome": [{"at": "json:/refund", "means": "unknown"},
+        {"at": "json:/s", "in": ["PAID"], "means": "succeeded"},
+        {"at": "json:/s", "in": ["CLOSED"], "means": "failed"}]"#;
+    let said = remarks(&format!(r#""settles": "pay", {outcome}"#));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("ONCEWARD_ROUTES[1] (cb).event: lacks json:/s, by which outcome"));
+    for better in [
+        format!(r#""settles": "pay", "event": ["json:/s"], {outcome}"#),
+        format!(r#""settles": "pay", "unchanged": ["json:/s"], {outcome}"#),
+        r#""settles": "pay", "outcome": [{"at": "json:/id", "means": "succeeded"}]"#.to_owned(),
+        r#""settles": "pay""#.to_owned(),
+        outcome.to_owned(),
+    ] {
+        assert_eq!(remarks(&better), Vec::<String>::new(), "{better}");
+    }
+    for preset in ["wechat-v3-notify", "wechat-v2-notify", "alipay-notify"] {
+        let routes = format!(
+            r#"[{{"name": "pay", "path": "/pay"}},
+                {{"name": "cb", "path": "/n", "preset": "{preset}", "settles": "pay"}}]"#
+        );
+        assert!(load(&[("ROUTES", &routes)]).unwrap().remarks.is_empty(), "{preset}");
+    }
+}
+
+#[test]
+fn running_again_what_could_be_asked_about_is_remarked_upon() {
+    let remarks = |vars: &[(&str, &str)]| -> Vec<String> {
+        load(vars).unwrap().remarks.iter().map(ToString::to_string).collect()
+    };
+    let query = r#""query": {"method": "GET", "path": "/r?id={key}",
+        "outcome": [{"status": [404], "means": "absent"}]}"#;
+    let routes = format!(
+        r#"[{{"name": "a", "path": "/a", "on_unknown": "retry", {query}}},
+            {{"name": "b", "path": "/b", {query}}}, {{"name": "c", "path": "/c"}}]"#
+    );
+    let said = remarks(&[("ROUTES", &routes)]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("ONCEWARD_ROUTES[0] (a).on_unknown: retry: an order of unknown"));
+    let said = remarks(&[("ROUTES", &routes), ("ON_UNKNOWN", "retry")]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[1].starts_with("ONCEWARD_ON_UNKNOWN: retry for ONCEWARD_ROUTES[1] (b): an order"));
+    assert_eq!(remarks(&[("ON_UNKNOWN", "retry")]), Vec::<String>::new());
+}
+
+#[test]
 fn a_route_whose_requests_do_not_fit_into_body_memory_is_remarked_upon_and_in_force() {
     let remarks = |vars: &[(&str, &str)]| -> Vec<String> {
         load(vars).unwrap().remarks.iter().map(ToString::to_string).collect()
