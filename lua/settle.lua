@@ -29,8 +29,9 @@
 --                  for when the cancel call has decided, which is due at once; of two outcomes the
 --                  first is kept that is not unknown
 --   fenced fence   the order is another attempt's, under this fence; nothing was written
---   refused state  the order's state does not allow it; nothing was written, but nobody is to wait
---                  for this attempt's response any more
+--   refused state  the order's state does not allow it; nothing was written but a line in its
+--                  history where one of the two is a success and the other an end without one, and
+--                  nobody is to wait for this attempt's response any more
 --   gone           there is no such record
 local record, lease, due, lifecycle = KEYS[1], KEYS[2], KEYS[3], KEYS[5]
 local id, keep_ms, begun, ended = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
@@ -81,7 +82,16 @@ if cancelling and r.settled == attempt and (to == 'unknown' or told ~= 'unknown'
 end
 local state = r.released == attempt and met(r) or r.state
 if not cancelling and not holds(from, state) then
-  if unfinished(lease, state, r.answered, r.settled) then
+  local awaited = unfinished(lease, state, r.answered, r.settled)
+  local late = to == 'succeeded' and (state == 'failed' or state == 'cancelled')
+  local against = late or (to == 'failed' and state == 'succeeded')
+  -- Somebody else told that end; this attempt's own is told once.
+  if against and r.settled ~= attempt and r.told ~= to then
+    why = 'attempt ended ' .. to .. ': ' .. why
+    r.history, r.told = noted(r.history, now_ms(), state, state, by, why), to
+    write(record, r)
+  end
+  if awaited then
     redis.call('DEL', lease)
     if r.waited then redis.call('PUBLISH', channel, id) end
   end

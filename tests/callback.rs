@@ -83,6 +83,40 @@ fn state(onceward: &Sidecar, key: &str) -> String {
 }
 
 #[test]
+fn somebody_is_called_of_a_paid_order_whose_caller_was_told_it_failed_whichever_came_first() {
+    let (redis, gate) = (Redis::start(), Gate::default());
+    let held = gate.clone();
+    let upstream = Upstream::acting(move |_, request| match request.target.as_str() {
+        "/pay" if request.header("idempotency-key") == Some("early") => {
+            Act::status(402, "declined").behind(&held)
+        }
+        "/pay" => Act::status(402, "declined"),
+        _ => success(),
+    });
+    let onceward = build(&redis, &upstream).start();
+    let last_line = |key: &str| {
+        let place = format!("/admin/orders/pay/{key}");
+        let order = Call::get(&place).send(onceward.admin).json();
+        let line = order["history"].as_array().unwrap().last().unwrap();
+        line["why"].as_str().unwrap().to_owned()
+    };
+    let paying = Call::pay("early").spawn(onceward.address);
+    upstream.heard(1);
+    check(&paid("early").send(onceward.address), 200, "success", false);
+    gate.open();
+    assert_eq!(paying.join().unwrap().status, 402);
+    assert_eq!(state(&onceward, "early"), "succeeded");
+    assert_eq!(last_line("early"), "attempt ended failed: upstream's answer");
+    onceward.counts(r#"onceward_alarms_total{kind="success-on-failed"}"#, 1.0);
+    onceward.logs("a succeeded order's caller was told that it failed");
+
+    assert_eq!(Call::pay("late").send(onceward.address).status, 402);
+    check(&paid("late").send(onceward.address), 200, "success", false);
+    assert_eq!(state(&onceward, "late"), "failed");
+    assert_eq!(alarms(&onceward, "success-on-failed"), 2.0);
+}
+
+#[test]
 fn the_first_is_forwarded_and_every_repeat_gets_its_acknowledgement() {
     let redis = Redis::start();
     let upstream =

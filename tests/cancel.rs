@@ -124,7 +124,15 @@ fn without_a_cancel_call_what_may_have_been_sent_is_not_cancelled() {
     let refused = cancel(&onceward, "1");
     check(&refused, 409, "outcome-unknown");
     assert_eq!(state(&onceward, "1"), "unknown");
-    check(&admin(&onceward, "1", "cancel", ""), 409, "illegal-transition");
+    let refused = admin(&onceward, "1", "cancel", "");
+    check(&refused, 409, "illegal-transition");
+    assert!(refused.text().contains("then resolve it as failed"), "{}", refused.text());
+    let refused = admin(&onceward, "1", "resolve", r#"{"state":"cancelled"}"#);
+    check(&refused, 409, "illegal-transition");
+    assert!(refused.text().contains("resolve it as failed"), "{}", refused.text());
+    // What both of them say can be done.
+    let failed = admin(&onceward, "1", "resolve", r#"{"state":"failed"}"#);
+    assert_eq!((failed.status, failed.json()["state"].as_str()), (200, Some("failed")));
 }
 
 #[test]

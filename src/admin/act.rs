@@ -93,9 +93,14 @@ impl Admin {
                 Ok(())
             }
             Cancel::Final(state) => Err(final_in(state)),
+            Cancel::Refused(State::InFlight) => Err(illegal(
+                State::InFlight,
+                "its attempt still runs, and its route has no cancel call; wait for its end",
+            )),
             Cancel::Refused(state) => Err(illegal(
                 state,
-                "its route has no cancel call; cancel it at the payment service, then resolve it",
+                "its route has no cancel call; cancel it at the payment service, then resolve it as \
+                 failed",
             )),
             Cancel::Absent => Err(Problem::new(Name::NotFound, "No such order.")),
         }
@@ -133,6 +138,11 @@ impl Admin {
             // Resolving it as it ended is no contradiction: the answer to the first try was lost.
             Resolve::Refused(state) if state == to => Ok(()),
             Resolve::Refused(state) if state.is_final() => Err(final_in(state)),
+            Resolve::Refused(State::Unknown) => Err(illegal(
+                State::Unknown,
+                "only what is being cancelled becomes cancelled; once it is cancelled at the \
+                 payment service, resolve it as failed",
+            )),
             Resolve::Refused(state) => {
                 Err(illegal(state, "that does not lead to what was asked for"))
             }

@@ -308,6 +308,13 @@ impl Guard {
                         "a {state} order was paid after all: pay it back"
                     );
                 }
+                if (ending.to, state) == (State::Failed, State::Succeeded) {
+                    self.metrics.succeeded_after(&held.payment.order, State::Failed);
+                    tracing::error!(
+                        order = %held.payment.order.id, fence = held.fence,
+                        "a succeeded order's caller was told that it failed: look at it"
+                    );
+                }
                 tracing::error!(
                     order = %held.payment.order.id, fence = held.fence, outcome = %ending.to,
                     ?refused, "an outcome was not written: the order has moved on"

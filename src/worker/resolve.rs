@@ -226,7 +226,7 @@ impl Resolver {
             tracing::error!(
                 order = %order.id,
                 "an order whose cancel was never confirmed is about to be forgotten: cancel it \
-                 at the payment service, then resolve it"
+                 at the payment service, then resolve it as cancelled"
             );
         }
     }

@@ -86,6 +86,32 @@ async fn nobody_waits_for_an_attempt_that_ended_otherwise_or_sent_nothing() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_ended_otherwise_than_its_order_stands_in_the_history() {
+    for (stands_in, ended) in
+        [(Succeeded, Failed), (Failed, Succeeded), (Cancelled, Succeeded), (Cancelled, Failed)]
+    {
+        let bench = Bench::new();
+        bench.claim("A").await;
+        stands(&bench, stands_in);
+        let lines = bench.look().await.history.len();
+        for _ in 0..2 {
+            assert_eq!(bench.settle("A", 1, ended).await, Settle::Refused(stands_in));
+            assert_eq!(bench.settle("A", 1, Unknown).await, Settle::Refused(stands_in));
+        }
+        let record = bench.look().await;
+        assert_eq!((record.state, record.kept), (stands_in, Kept::Nothing));
+        if (stands_in, ended) == (Cancelled, Failed) {
+            assert_eq!(record.history.len(), lines);
+            continue;
+        }
+        assert_eq!(record.history.len(), lines + 1);
+        let last = record.history.last().unwrap();
+        assert_eq!((last.from.as_str(), last.to.as_str()), (stands_in.word(), stands_in.word()));
+        assert!(last.why.starts_with(&format!("attempt ended {ended}: ")), "{}", last.why);
+    }
+}
+
+#[tokio::test]
 async fn only_the_orders_own_attempt_adds_a_response_and_only_once() {
     let bench = Bench::new();
     bench.claim("A").await;

@@ -48,6 +48,7 @@ function kind({ from, to, by, why }) {
   if (why === "its caller asked") return "caller";
   if (why === "not resolved in time") return "late";
   if (why.startsWith("attempt ended")) return "ended";
+  if (why.startsWith("it was paid: ")) return "paid";
   if (from === "in_flight" && (to === "none" || to === "queued")) return "back";
   if (from === "in_flight") return "answer";
   if (from === "cancelling") return "cancel";
@@ -64,6 +65,7 @@ const SAYS = {
   caller: () => "its caller cancelled it",
   late: () => "nobody knew in time: to be cancelled",
   ended: () => "its attempt ended meanwhile",
+  paid: () => "told to be paid meanwhile",
   back: () => "given back, nothing was done",
   answer: ({ to }) => (to === "unknown" ? "no clear answer" : "the payment service answered"),
   cancel: () => "the cancel call was answered",

@@ -275,6 +275,12 @@ impl Model {
         let late = state == State::None && self.released == Some(who);
         if !allowed(if late { State::Unknown } else { state }, to) {
             self.leased &= !self.is_unfinished();
+            let one_paid = (state == State::Succeeded) != (to == State::Succeeded);
+            let against = state.is_final() && to.is_final() && one_paid;
+            if against && !again && self.told != Some(to) {
+                self.told = Some(to);
+                self.history.push((state, state));
+            }
             return Settle::Refused(state);
         }
         self.enter(to);

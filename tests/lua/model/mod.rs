@@ -547,7 +547,8 @@ fn outside(lines: Vec<String>) -> Option<String> {
             _ => false,
         };
         let row = to.entered_from();
-        let stays = from == State::Cancelling && to == State::Cancelling;
+        // What was told of it, and moved nothing.
+        let stays = from == to && (from == State::Cancelling || from.is_final());
         !(row.contains(&from) || stays || (from_unknown && row.contains(&State::Unknown)))
     })
 }
