@@ -56,7 +56,7 @@ fn an_accepted_order_is_sent_and_its_place_tells_the_answer() {
     let call = Call::pay("a/b 1".replace(' ', "-").as_str()).header("Authorization", "Bearer x");
     let reply = call.send(onceward.address);
     let place = accepted(&reply);
-    assert_eq!((reply.state(), place.as_str()), ("queued", "/_onceward/orders/pay/a%2Fb%2D1"));
+    assert_eq!((reply.state(), place.as_str()), ("queued", "/_onceward/orders/pay/a%2Fb-1"));
     assert_eq!(reply.header("preference-applied"), None);
     upstream.heard(1);
     // In flight: the same answer.
