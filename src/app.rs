@@ -13,6 +13,7 @@ use crate::fault::Faults;
 use crate::guard::{BodyMemory, Guard, GuardMetrics, Hints, Places, hints};
 use crate::http::trace::HttpMetrics;
 use crate::http::{self, Plane};
+use crate::lines;
 use crate::model::identity::AttemptIds;
 use crate::route::Routes;
 use crate::serve;
@@ -108,6 +109,7 @@ pub fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<End, StartError> {
     let mut registry = Registry::with_prefix("onceward");
+    lines::register(&mut registry);
     let survey_metrics = SurveyMetrics::new(&mut registry);
     let resolve_metrics = ResolveMetrics::new(&mut registry);
     let eviction_metrics = EvictionMetrics::new(&mut registry);

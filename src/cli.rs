@@ -3,7 +3,7 @@
 use crate::app::End;
 use crate::config::{AdminPlane, Config, Problems, Process};
 use crate::doctor;
-use crate::{app, dev, operate, telemetry};
+use crate::{app, dev, lines, operate, telemetry};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -96,10 +96,13 @@ fn refuse(Problems(problems): Problems) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
-    if let Err(error) = telemetry::start(&config.log, config.log_format) {
-        eprintln!("onceward: logging could not be started: {error}");
-        return ExitCode::FAILURE;
-    }
+    let _logging = match telemetry::start(&config.log, config.log_format) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("onceward: logging could not be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for name in &config.strangers {
         tracing::warn!(name, "this variable has our prefix and means nothing");
     }
@@ -187,6 +190,7 @@ fn stop_on_signals(stop: &CancellationToken) -> std::io::Result<()> {
         .await;
         next().await;
         tracing::warn!("a second signal: ending at once");
+        lines::flush();
         std::process::exit(1);
     };
     std::thread::Builder::new()

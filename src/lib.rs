@@ -15,6 +15,7 @@
 //!   metrics that labels tell apart; [`spread`]: those that threads count apart.
 //! - [`doctor`] examines a Redis, [`dev`] runs everything on one machine, [`sandbox`] is the
 //!   payment service it runs. [`operate`] asks a running sidecar about an order.
+//! - [`telemetry`] says what log lines look like, [`lines`] carries them out.
 
 pub mod admin;
 pub mod answer;
@@ -27,6 +28,7 @@ pub mod fault;
 pub mod guard;
 pub mod http;
 pub mod labelled;
+pub mod lines;
 pub mod model;
 pub mod operate;
 pub mod payload;

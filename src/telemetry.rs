@@ -3,22 +3,37 @@
 //! `tracing`, so no filter, however wide, lets theirs in.
 
 use crate::config::LogFormat;
+use crate::lines;
 use std::any::Any;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// Starts logging to standard output.
+/// Writes what is still on its way when it is dropped: hold it to the end.
+pub struct Logging(());
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        lines::flush();
+    }
+}
+
+/// Starts logging to standard output, which no thread of ours waits for but one.
 ///
 /// # Errors
-/// When logging was started before, or the filter cannot be read.
+/// When logging was started before, the filter cannot be read, or there is no thread to be had.
 pub fn start(
     filter: &str,
     format: LogFormat,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Logging, Box<dyn std::error::Error + Send + Sync>> {
     let filter: EnvFilter = filter.parse()?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_span_events(FmtSpan::NONE)
+        // It would write to standard error, which may be as full.
+        .log_internal_errors(false)
+        .with_writer(lines::start()?);
     match format {
         LogFormat::Json => lines
             .json()
@@ -30,7 +45,7 @@ pub fn start(
         LogFormat::Text => lines.with_ansi(std::io::stdout().is_terminal()).try_init(),
     }?;
     std::panic::set_hook(Box::new(tell_panic));
-    Ok(())
+    Ok(Logging(()))
 }
 
 /// A panic as a log line like any other: where, but not with what in hand.

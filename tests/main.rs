@@ -25,6 +25,7 @@ mod fuzz;
 mod garbage;
 mod hostile;
 mod lifecycle;
+mod log;
 mod lua;
 mod memory;
 mod once;

@@ -92,7 +92,11 @@ impl Board {
             self.metrics.fired(at, word);
             tracing::info!(id = %firing.id(), at = at.word(), r#do = word, "a fault fires");
             match firing.deed {
-                Deed::Crash => std::process::abort(),
+                Deed::Crash => {
+                    // Nothing is told, but that it happened on purpose.
+                    crate::lines::flush();
+                    std::process::abort()
+                }
                 Deed::Stop => self.stop.cancel(),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use onceward::config::vars::{OTEL, PREFIX};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -70,6 +70,20 @@ impl Builder {
             .env("ONCEWARD_ADMIN_LISTEN", "127.0.0.1:0")
             .envs(&self.variables);
         command
+    }
+
+    /// Starts it and waits until it listens; nobody reads its log any further.
+    pub fn start_unread(&self) -> (Sidecar, BufReader<ChildStdout>) {
+        let mut child = self.command().stdout(Stdio::piped()).spawn().expect("onceward starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+        let (address, admin) = loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).expect("a line") > 0, "the sidecar ended");
+            if let Some(addresses) = listening(&line) {
+                break addresses;
+            }
+        };
+        (Sidecar { child, address, admin, log: Arc::default() }, lines)
     }
 
     /// Starts it and waits until it listens.
