@@ -280,6 +280,7 @@ fn answers_cut_or_malformed_anywhere_leave_unknown() {
         let again = Call::pay(&index.to_string()).send(onceward.address);
         check_refused(&again, 409, "outcome-unknown", "unknown");
     }
+    onceward.counts("onceward_upstream_duration_seconds_count", count as f64);
     assert_eq!(upstream.calls(), count);
 }
 
@@ -293,6 +294,8 @@ fn an_upstream_that_never_answers_leaves_unknown() {
     check_refused(&Call::pay("13").send(onceward.address), 504, "upstream-timeout", "unknown");
     check_refused(&Call::pay("13").send(onceward.address), 409, "outcome-unknown", "unknown");
     assert_eq!(upstream.calls(), 1);
+    onceward.counts("onceward_upstream_duration_seconds_count", 1.0);
+    assert!(onceward.metric("onceward_upstream_duration_seconds_sum") >= 1.0, "it hung so long");
 }
 
 #[test]

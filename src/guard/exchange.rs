@@ -97,12 +97,22 @@ impl Guard {
         let until = started + payment.route.tuning.upstream_timeout;
         let leg = if payment.route.callback.is_some() { Leg::Callback } else { Leg::Attempt };
         let mut late = std::pin::pin!(sleep_until(until));
+        // However it ends: a service that hangs is slow as well.
+        let ended = || {
+            let now = Instant::now();
+            self.metrics.upstream.observe((now - started).as_secs_f64());
+            now
+        };
         let departure = Departure { leg, request, late: late.as_mut(), may_send };
         let (response, connection) = match self.upstream.send_on(departure).await {
             Ok(answered) => answered,
             Err(SendError::NotSent(why)) => return Outcome::NotSent(why),
-            Err(SendError::Silent) => return Outcome::NoAnswer(NoAnswer::Silent),
+            Err(SendError::Silent) => {
+                ended();
+                return Outcome::NoAnswer(NoAnswer::Silent);
+            }
             Err(SendError::Broken(error)) => {
+                ended();
                 tracing::debug!(%error, "no answer from upstream");
                 return Outcome::NoAnswer(NoAnswer::Broken);
             }
@@ -110,6 +120,7 @@ impl Guard {
         let (mut head, mut body) = response.into_parts();
         if head.status.is_informational() {
             // Nobody asked for another protocol: this is no answer to a payment.
+            ended();
             return Outcome::NoAnswer(NoAnswer::Broken);
         }
         if payment.route.callback.is_some()
@@ -124,8 +135,7 @@ impl Guard {
             collected = collect(&mut body, cap) => Some(collected),
             () = late => None,
         };
-        let ended = Instant::now();
-        self.metrics.upstream.observe((ended - started).as_secs_f64());
+        let ended = ended();
         match collected {
             None => Outcome::NoAnswer(NoAnswer::Silent),
             Some(Err(_)) => Outcome::NoAnswer(NoAnswer::Broken),

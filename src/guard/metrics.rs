@@ -107,7 +107,7 @@ impl GuardMetrics {
         };
         registry.register_with_unit(
             "upstream_duration",
-            "Time the payment service took to answer a protected request",
+            "Time the payment service took to answer a protected request, or to leave it unanswered",
             Unit::Seconds,
             metrics.upstream.clone(),
         );
