@@ -6,6 +6,8 @@
 //! and the workers, so that neither a flood of payments nor a drain keeps anybody from asking how
 //! we are.
 
+mod threads;
+
 use crate::admin::overview::Overview;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
@@ -35,8 +37,8 @@ use prometheus_client::registry::Registry;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{JoinHandle, available_parallelism};
+use std::thread::available_parallelism;
+use threads::Threads;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -86,14 +88,17 @@ pub enum End {
     Drained,
     /// Draining took too long: what was under way was dropped, its orders lapse to unknown.
     CutShort,
+    /// A data thread ended by itself, and the others after it: somebody should start it again.
+    Broken,
 }
 
 impl End {
     /// How two that ran side by side ended.
     fn and(self, other: End) -> End {
-        match self {
-            End::Drained => other,
-            End::CutShort => End::CutShort,
+        match (self, other) {
+            (End::Broken, _) | (_, End::Broken) => End::Broken,
+            (End::CutShort, _) | (_, End::CutShort) => End::CutShort,
+            (End::Drained, End::Drained) => End::Drained,
         }
     }
 }
@@ -140,7 +145,7 @@ pub fn run(
     let listeners = bound("ONCEWARD_LISTEN", config.listen, threads)?;
     let admin_listener = bound("ONCEWARD_ADMIN_LISTEN", config.admin_listen, 1)?.remove(0);
     let addresses = (address(&listeners[0]), address(&admin_listener));
-    let threads = start_threads(&shared, listeners)?;
+    let threads = Threads::start(&shared, listeners)?;
     ready(addresses.0, addresses.1);
 
     runtime()?.block_on(async {
@@ -353,54 +358,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// The data threads.
-struct Threads {
-    handles: Vec<JoinHandle<End>>,
-    any_left: CancellationToken,
-}
-
-impl Threads {
-    /// How the last of them ended, once it has.
-    async fn ended(self) -> End {
-        self.any_left.cancelled().await;
-        let mut end = End::Drained;
-        for handle in self.handles {
-            // It has nothing more to do than return; a panic in it was told by the panic itself.
-            end = end.and(handle.join().unwrap_or(End::CutShort));
-        }
-        end
-    }
-}
-
-fn start_threads(shared: &Shared, listeners: Vec<TcpListener>) -> Result<Threads, StartError> {
-    let links: Vec<_> = match shared.config.redis_pool_size {
-        0 => listeners.iter().map(|_| shared.link()).collect(),
-        size => (0..size).map(|_| shared.link()).collect(),
-    };
-    let any_left = CancellationToken::new();
-    let left = Arc::new(AtomicUsize::new(listeners.len()));
-    let mut handles = Vec::with_capacity(listeners.len());
-    for (index, listener) in listeners.into_iter().enumerate() {
-        let (shared, link) = (shared.clone(), links[index % links.len()].clone());
-        let (left, any_left) = (left.clone(), any_left.clone());
-        let runtime = runtime()?;
-        let thread = move || {
-            let end = runtime.block_on(shared.serve(listener, link)).unwrap_or_else(|error| {
-                tracing::error!(%error, "a data thread ended");
-                End::CutShort
-            });
-            // Tasks that did not end in time are dropped here; their orders lapse to unknown.
-            drop(runtime);
-            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                any_left.cancel();
-            }
-            end
-        };
-        handles.push(std::thread::Builder::new().name(format!("data-{index}")).spawn(thread)?);
-    }
-    Ok(Threads { handles, any_left })
 }
 
 fn runtime() -> io::Result<Runtime> {

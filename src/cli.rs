@@ -121,12 +121,17 @@ fn serve(config: Config) -> ExitCode {
         tracing::info!(%data, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
     };
     match app::run(config, &Process, stop, listening) {
-        Ok(end) => {
-            match end {
-                End::Drained => tracing::info!("drained"),
-                End::CutShort => tracing::warn!("ended before everything under way had"),
-            }
+        Ok(End::Drained) => {
+            tracing::info!("drained");
             ExitCode::SUCCESS
+        }
+        Ok(End::CutShort) => {
+            tracing::warn!("ended before everything under way had");
+            ExitCode::SUCCESS
+        }
+        Ok(End::Broken) => {
+            tracing::error!("ended by a fault of its own: start it again");
+            ExitCode::FAILURE
         }
         Err(error) => {
             tracing::error!(%error, "the sidecar could not start");

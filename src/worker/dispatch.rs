@@ -4,10 +4,10 @@
 //! worker that died is taken over by another: an order that is still queued is sent, one that had
 //! been claimed is unknown by then and is not.
 
+use super::hand::Hand;
 use super::jitter;
 use crate::fault::{Carry, Faults};
 use crate::guard::{Guard, GuardMetrics, Payment};
-use crate::model::identity::Partition;
 use crate::model::key::Key;
 use crate::model::order::State;
 use crate::route::Routes;
@@ -19,8 +19,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +101,7 @@ pub struct Dispatcher {
 struct Bench {
     dispatcher: Dispatcher,
     sending: Semaphore,
-    in_hand: Mutex<HashSet<(Partition, String)>>,
+    hand: Hand,
     stop: CancellationToken,
 }
 
@@ -124,7 +123,7 @@ impl Dispatcher {
         let bench = Arc::new(Bench {
             dispatcher: self,
             sending,
-            in_hand: Mutex::default(),
+            hand: Hand::default(),
             stop: stop.clone(),
         });
         bench.clone().pull(&in_hand, &running).await;
@@ -171,12 +170,11 @@ impl Bench {
                     for entry in taken {
                         let place =
                             first.take().or_else(|| places.clone().try_acquire_owned().ok());
-                        if self.hold(&entry) {
+                        if let Some(grip) = self.hand.hold(&entry) {
                             let bench = self.clone();
                             running.spawn(async move {
                                 bench.see_through(&entry).await;
-                                bench.let_go(&entry);
-                                drop(place);
+                                drop((grip, place));
                             });
                         }
                     }
@@ -186,17 +184,6 @@ impl Bench {
                 }
             }
         }
-    }
-
-    /// Whether the entry was not in hand already.
-    fn hold(&self, entry: &Entry) -> bool {
-        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        in_hand.insert((entry.partition, entry.name.clone()))
-    }
-
-    fn let_go(&self, entry: &Entry) {
-        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        in_hand.remove(&(entry.partition, entry.name.clone()));
     }
 
     /// Tries until the entry is gone; hands it back when the replica is told to stop before.

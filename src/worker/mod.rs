@@ -4,6 +4,7 @@ mod agenda;
 pub mod dispatch;
 pub mod eviction;
 mod expiring;
+mod hand;
 mod metrics;
 pub mod reload;
 pub mod resolve;
