@@ -118,6 +118,7 @@ pub fn run(
     let survey_metrics = SurveyMetrics::new(&mut registry);
     let resolve_metrics = ResolveMetrics::new(&mut registry);
     let eviction_metrics = EvictionMetrics::new(&mut registry);
+    let reload_metrics = reload::ReloadMetrics::new(&mut registry);
     let (hints, told) = hints();
     let (tracer, exporter) = traces(&config, &mut registry)?;
     let dispatch_metrics = DispatchMetrics::new(&mut registry);
@@ -196,10 +197,12 @@ pub fn run(
                 }
             }
         };
+        let tokens = Arc::new(ArcSwap::from_pointee(config.admin_tokens.clone()));
         let registry = Arc::new(registry);
         let overview = Arc::new(Overview::new(registry.clone()));
         let admin = Admin {
             config: config.clone(),
+            tokens: tokens.clone(),
             routes: shared.routes.clone(),
             store: store.clone(),
             registry,
@@ -219,11 +222,7 @@ pub fn run(
             serve::serve(admin_listener, patience(config), admin::service(admin), over.clone());
         let watching = over.run_until_cancelled(link.watch());
         let listening = shared.waiters.listen(link.clone(), store.names().clone(), over.clone());
-        let reloading = async {
-            if let Some(file) = &config.routes_file {
-                reload::watch(file, environment, &shared.routes, over.clone()).await;
-            }
-        };
+        let reload = reload::Reload { environment, metrics: reload_metrics, stop: over.clone() };
         let exporting = async {
             if let Some(exporter) = exporter {
                 exporter.run(over.clone()).await;
@@ -239,7 +238,8 @@ pub fn run(
             admin,
             listening,
             watching,
-            reloading,
+            reload.routes(config.routes_file.as_ref(), &shared.routes),
+            reload.admin_tokens(&config.admin_token_files, &tokens),
             overview.run(over.clone()),
             surveyor.run(over.clone()),
             eviction.run(over.clone()),

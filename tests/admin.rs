@@ -470,6 +470,55 @@ fn the_admin_token_opens_admin_and_nothing_else_does() {
 }
 
 #[test]
+fn changed_token_files_come_into_force_and_bad_ones_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (acts, looks) = (file("acts"), file("looks"));
+    let write = |file: &str, token: &str| std::fs::write(file, token).expect("written");
+    write(&acts, "acts-1\n");
+    write(&looks, "looks-1\n");
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let builder = sidecar(&redis, &upstream)
+        .set("ADMIN_TOKEN_FILE", &acts)
+        .set("ADMIN_READ_TOKEN_FILE", &looks);
+    let onceward = builder.start();
+    let opens = |token: &str| {
+        let call = Call::get("/admin/config").header("Authorization", &format!("Bearer {token}"));
+        call.send(onceward.admin).status == 200
+    };
+    let stale = |is: f64| onceward.counts(r#"onceward_config_stale{variable="ADMIN_TOKEN"}"#, is);
+    assert!(opens("acts-1") && opens("looks-1"));
+    stale(0.0);
+
+    write(&acts, "acts-2\n");
+    until("the new token opens", || opens("acts-2"));
+    assert!(!opens("acts-1") && opens("looks-1"));
+    write(&looks, "looks-2\n");
+    until("the new reader's token opens", || opens("looks-2"));
+    assert!(!opens("looks-1") && opens("acts-2"));
+
+    // Commands read the file as it is now.
+    let mut leave = builder.set("ADMIN_LISTEN", &onceward.admin.to_string()).command();
+    assert!(leave.arg("leave").output().expect("onceward runs").status.success());
+
+    // What is bad opens nothing, and closes nothing either.
+    for bad in ["", "looks-2"] {
+        write(&acts, bad);
+        stale(1.0);
+        assert!(opens("acts-2") && opens("looks-2") && !opens(""), "{bad:?}");
+        write(&acts, "acts-2");
+        stale(0.0);
+    }
+    std::fs::remove_file(&acts).expect("it was there");
+    stale(1.0);
+    assert!(opens("acts-2") && opens("looks-2"));
+    write(&acts, "acts-3");
+    until("the file is back", || opens("acts-3"));
+    stale(0.0);
+    assert!(!opens("acts-2"));
+}
+
+#[test]
 fn without_a_token_only_this_machine_may_ask() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
     let onceward = sidecar(&redis, &upstream).set("ADMIN_LISTEN", "0.0.0.0:0").start();

@@ -310,6 +310,9 @@ fn one_route(file: &Path, path: &str) {
     std::fs::write(file, routes).expect("a file");
 }
 
+/// Whether what the routes' file says is not what is in force.
+const STALE: &str = r#"onceward_config_stale{variable="ROUTES"}"#;
+
 #[test]
 fn changed_routes_come_into_force_and_bad_ones_do_not() {
     let (redis, upstream) = (Redis::start(), Upstream::start());
@@ -338,6 +341,7 @@ fn changed_routes_come_into_force_and_bad_ones_do_not() {
         })
     });
     assert!(protected("/b") && !protected("/a"));
+    onceward.counts(STALE, 1.0);
 
     std::fs::remove_file(&file).expect("it was there");
     until("the missing file is told of", || onceward.log().contains("cannot be read"));
@@ -346,6 +350,7 @@ fn changed_routes_come_into_force_and_bad_ones_do_not() {
     one_route(&file, "/c");
     until("the file is back", || protected("/c"));
     assert!(!protected("/b"));
+    onceward.counts(STALE, 0.0);
 }
 
 const CARD: &str = "4111111111111111";

@@ -67,8 +67,9 @@ impl Admin {
     /// Who asks, if they may ask this.
     pub(super) fn authorize(&self, request: &Request<Arrived>) -> Result<Asker, Problem> {
         let from = request.body().connection.ip().to_canonical();
-        let role = match &self.config.admin_token {
-            Some(token) => self.role(request, token)?,
+        let tokens = self.tokens.load();
+        let role = match &tokens.act {
+            Some(acts) => role(request, acts, tokens.look.as_deref())?,
             None => nearby::check(request, from).map(|()| Role::Operator)?,
         };
         let asker = Asker { role, from, actor: actor(request) };
@@ -80,26 +81,26 @@ impl Admin {
         }
         Ok(asker)
     }
+}
 
-    fn role<B>(&self, request: &Request<B>, admin_token: &str) -> Result<Role, Problem> {
-        let shown = request
-            .headers()
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map_or("", |(_, token)| token.trim());
-        // In constant time, so that nobody learns a token a letter at a time; both are looked at,
-        // so that nobody learns which of the two was nearly right.
-        let same = |token: &str| shown.as_bytes().ct_eq(token.as_bytes());
-        let acts = same(admin_token);
-        let looks = self.config.admin_read_token.as_deref().map_or(Choice::from(0), same);
-        match (bool::from(acts), bool::from(looks)) {
-            (true, _) => Ok(Role::Operator),
-            (false, true) => Ok(Role::Reader),
-            (false, false) => {
-                Err(Problem::new(Name::Unauthorized, "Send Authorization: Bearer <token>."))
-            }
+fn role<B>(request: &Request<B>, acts: &str, looks: Option<&str>) -> Result<Role, Problem> {
+    let shown = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map_or("", |(_, token)| token.trim());
+    // In constant time, so that nobody learns a token a letter at a time; both are looked at, so
+    // that nobody learns which of the two was nearly right.
+    let same = |token: &str| shown.as_bytes().ct_eq(token.as_bytes());
+    let acts = same(acts);
+    let looks = looks.map_or(Choice::from(0), same);
+    match (bool::from(acts), bool::from(looks)) {
+        (true, _) => Ok(Role::Operator),
+        (false, true) => Ok(Role::Reader),
+        (false, false) => {
+            Err(Problem::new(Name::Unauthorized, "Send Authorization: Bearer <token>."))
         }
     }
 }

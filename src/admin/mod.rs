@@ -41,7 +41,7 @@ mod watch;
 
 use crate::answer;
 use crate::answer::problem::{Name, Problem};
-use crate::config::{Config, shown};
+use crate::config::{AdminTokens, Config, shown};
 use crate::fault::Faults;
 use crate::guard::{GuardMetrics, Hints};
 use crate::model::identity::AttemptIds;
@@ -69,6 +69,8 @@ use tower::util::{BoxCloneSyncService, ServiceExt};
 pub struct Admin {
     /// What is in force.
     pub config: Config,
+    /// The tokens in force.
+    pub tokens: Arc<ArcSwap<AdminTokens>>,
     /// The routes in force.
     pub routes: Arc<ArcSwap<Routes>>,
     /// Where orders are.

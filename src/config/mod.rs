@@ -21,12 +21,14 @@ pub mod routes;
 mod rules;
 pub mod shown;
 mod strict;
+mod tokens;
 mod traces;
 mod tuning;
 mod units;
 pub mod vars;
 
 pub use read::{Environment, Problem, Problems, Process};
+pub use tokens::AdminTokens;
 
 use crate::model::seal::Secrets;
 use crate::route::Routes;
@@ -48,8 +50,10 @@ use units::{duration, one_of, positive, size};
 pub struct Config {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
-    pub admin_token: Option<String>,
-    pub admin_read_token: Option<String>,
+    /// ADMIN_TOKEN and ADMIN_READ_TOKEN, as they were at the start.
+    pub admin_tokens: AdminTokens,
+    /// The files they came from, which are read again when they change.
+    pub admin_token_files: Vec<PathBuf>,
     pub upstream: String,
     pub upstream_connect_timeout: Duration,
     /// For what is not protected; a route has its own.
@@ -194,10 +198,7 @@ fn assemble(
     if let (Some(data), Some(admin)) = (listen, admin_listen) {
         planes::check_ports(data, admin, problems);
     }
-    let admin_token = values.read("ADMIN_TOKEN", problems, |text| Ok(some(text)));
-    let admin_read_token = values.read("ADMIN_READ_TOKEN", problems, |text| {
-        read_token(text, values.text(vars::var("ADMIN_TOKEN")))
-    });
+    let admin_tokens = tokens::read(values, problems);
     let upstream = values.read("UPSTREAM", problems, upstream);
     if let Some(upstream) = &upstream {
         let planes = [("ONCEWARD_LISTEN", listen), ("ONCEWARD_ADMIN_LISTEN", admin_listen)];
@@ -245,8 +246,8 @@ fn assemble(
     Some(Config {
         listen: listen?,
         admin_listen: admin_listen?,
-        admin_token: admin_token?,
-        admin_read_token: admin_read_token?,
+        admin_tokens: admin_tokens?,
+        admin_token_files: tokens::files(values),
         upstream: upstream?,
         upstream_connect_timeout: upstream_connect_timeout?,
         upstream_timeout: upstream_timeout?,
@@ -313,19 +314,6 @@ fn load_routes(values: &Values<'_>, problems: &mut Vec<Problem>) -> Loaded {
 
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// A reader's token only means something beside an operator's, and unlike it.
-fn read_token(text: &str, admin_token: &str) -> Result<Option<String>, String> {
-    match some(text) {
-        Some(_) if admin_token.is_empty() => {
-            Err("needs ONCEWARD_ADMIN_TOKEN: without one, who may ask may also act".into())
-        }
-        Some(token) if token == admin_token => {
-            Err("must differ from ONCEWARD_ADMIN_TOKEN, or its bearers could act".into())
-        }
-        token => Ok(token),
-    }
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {

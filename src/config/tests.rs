@@ -234,8 +234,8 @@ fn a_token_to_look_stands_beside_one_to_act_and_differs_from_it() {
     assert!(same.len() == 1 && same[0].contains("must differ"), "{same:?}");
     assert!(!same.concat().contains("s3cret"), "{same:?}");
     let config = load(&[("ADMIN_TOKEN", "act"), ("ADMIN_READ_TOKEN", "look")]).unwrap();
-    assert_eq!(config.admin_read_token.as_deref(), Some("look"));
-    assert!(load(&[("ADMIN_TOKEN", "act")]).unwrap().admin_read_token.is_none());
+    assert_eq!(config.admin_tokens.look.as_deref(), Some("look"));
+    assert!(load(&[("ADMIN_TOKEN", "act")]).unwrap().admin_tokens.look.is_none());
 }
 
 #[test]
@@ -501,7 +501,7 @@ fn a_secret_may_come_from_a_file() {
     let path = directory.path().join("token");
     std::fs::write(&path, "from-a-file\n").unwrap();
     let config = load(&[("ADMIN_TOKEN_FILE", path.to_str().unwrap())]).unwrap();
-    assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
+    assert_eq!(config.admin_tokens.act.as_deref(), Some("from-a-file"));
     let problems = problems(&[("ADMIN_TOKEN_FILE", "/no/such/file")]);
     assert!(problems[0].starts_with("ONCEWARD_ADMIN_TOKEN_FILE"), "{problems:?}");
 }
@@ -540,7 +540,7 @@ fn of_a_secret_given_twice_the_file_counts() {
     let file = ("ADMIN_TOKEN_FILE", path.to_str().unwrap());
     for plain in ["s3cret", ""] {
         let config = load(&[file, ("ADMIN_TOKEN", plain)]).unwrap();
-        assert_eq!(config.admin_token.as_deref(), Some("from-a-file"));
+        assert_eq!(config.admin_tokens.act.as_deref(), Some("from-a-file"));
     }
 }
 
