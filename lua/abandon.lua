@@ -5,6 +5,9 @@
 -- The order stands again as it stood before the claim. A new one's record stays, in state none: its
 -- fence must never fall, and the void mark must be found by a claim that was held up on the way.
 --
+-- One that became unknown only because this attempt's lease had run out stands again likewise, for the
+-- attempt knows better; one out of the queue does not, its entry is gone.
+--
 -- KEYS record lease token due unknown lifecycle
 -- The last is left out for an order without one.
 --
@@ -19,7 +22,8 @@
 -- Replies
 --   abandoned state  the claim was this attempt's and is given back, its token can be used again;
 --                    where the order stands now
---   voided           there was no such claim; should it still arrive it will be refused
+--   voided state     there was no such claim; should it still arrive it will be refused; where the
+--                    order stands
 --   refused state    the order has moved on; nothing was written, but that one being cancelled is due
 --                    at once, for this attempt has ended, and nobody is to wait for its response
 local record, lease, token, due, unknown = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -31,9 +35,10 @@ local r = read(record)
 local state, mine, waited = r.state or 'none', r.attempt == attempt, r.waited
 if r.void and holds(r.void, attempt) then
   if mine then return {'abandoned', state} end
-  return {'voided'}
+  return {'voided', state}
 end
-if mine and state ~= 'in_flight' then
+local lapsed = state == 'unknown' and r.lapsed and r.from ~= 'queued'
+if mine and state ~= 'in_flight' and not lapsed then
   if state == 'cancelling' and redis.call('DEL', lease) == 1 then
     r.settled = attempt
     write(record, r)
@@ -46,14 +51,17 @@ end
 r.void = with(r.void, attempt)
 if not mine then
   write(record, r, not r.state and keep_ms)
-  return {'voided'}
+  return {'voided', state}
 end
 
 local now, back, a = now_ms(), r.from or 'none', opened(r.asked)
 follow(lifecycle, a.move, id, back, now)
-r.history = noted(r.history, now, state, back, by, why)
+if back ~= state then r.history = noted(r.history, now, state, back, by, why) end
 r.state, r.updated, r.waited = back, text(now), nil
+if lapsed and r.lapsed ~= '-' then r.released = r.lapsed end
+r.lapsed = nil
 redis.call('ZREM', due, id)
+if lapsed then redis.call('ZREM', unknown, id) end
 redis.call('DEL', lease)
 if back == 'none' then
   -- One that may run again stays bound to its request, its caller and its tokens.

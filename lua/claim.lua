@@ -179,7 +179,7 @@ if state == 'unknown' or r.released then
 end
 r.history = noted(r.history, now, state, 'in_flight', by, 'claimed')
 r.state, r.fence, r.attempt, r.attempts = 'in_flight', text(fence), attempt, text(attempts)
-r.from, r.updated, r.asks, r.token = state, text(now), '0', tokens
+r.from, r.updated, r.asks, r.token, r.lapsed = state, text(now), '0', tokens, nil
 r.created = r.created or r.updated
 r.fingerprint, r.asked = first(fingerprints), asks
 if lifecycle then begin(lifecycle, move, id, now) end

@@ -29,7 +29,7 @@ if not r.state or not holds(from, r.state) then
 end
 local now = now_ms()
 r.history = noted(r.history, now, r.state, 'unknown', by, why)
-r.state, r.updated, r.waited = 'unknown', text(now), nil
+r.state, r.updated, r.lapsed, r.waited = 'unknown', text(now), nil, nil
 write(record, r, keep_ms)
 redis.call('PEXPIRE', request, keep_ms)
 redis.call('ZADD', unknown, 'NX', text(now), id)

@@ -34,6 +34,8 @@ if held >= 0 then
   redis.call('ZADD', due, text(now + held), id)
   return {'held', text(held)}
 end
+-- Should its attempt say after all that it sent nothing, the order stands again as it did.
+r.lapsed = r.released or '-'
 r.state, r.updated, r.released = 'unknown', text(now), nil
 r.history = noted(r.history, now, 'in_flight', 'unknown', by, 'lease lost')
 write(record, r)

@@ -56,7 +56,7 @@ local back = redis.call('EXISTS', request) == 1 and 'queued' or 'none'
 follow(lifecycle, opened(r.asked).move, id, back, now)
 r.history = noted(r.history, now, r.state, back, by, why)
 r.state, r.released, r.updated, r.waited = back, r.attempt or '-', text(now), nil
-r.answered, r.turn, r.tries, r.tried = nil, turn, nil, nil
+r.answered, r.lapsed, r.turn, r.tries, r.tried = nil, nil, turn, nil, nil
 write(record, r, keep_ms)
 if back == 'queued' then
   -- What was accepted is not forgotten.

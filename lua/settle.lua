@@ -28,7 +28,9 @@
 --   kept           the order is being cancelled: it stays so, the outcome and its response are kept
 --                  for when the cancel call has decided, which is due at once; of two outcomes the
 --                  first is kept that is not unknown
---   fenced fence   the order is another attempt's, under this fence; nothing was written
+--   fenced fence state
+--                  the order is another attempt's, under this fence, and stands there; nothing was
+--                  written
 --   refused state  the order's state does not allow it; nothing was written but a line in its
 --                  history where one of the two is a success and the other an end without one, and
 --                  nobody is to wait for this attempt's response any more
@@ -56,7 +58,7 @@ if not r.state then
   return {'gone'}
 end
 if r.fence ~= fence or r.attempt ~= attempt then
-  return {'fenced', r.fence or '0'}
+  return {'fenced', r.fence or '0', r.state}
 end
 if r.settled == attempt and r.state == to then
   if r.astray then return {'astray', r.astray} end
@@ -115,7 +117,7 @@ local left, waited = r.state, r.waited
 local astray = follow(lifecycle, a.move, id, to, now)
 r.history = noted(r.history, now, left, to, by, telling(why, astray))
 r.state, r.settled, r.updated, r.astray = to, attempt, text(now), astray or r.astray
-r.released, r.waited, r.answered = nil, nil, answer
+r.released, r.lapsed, r.waited, r.answered = nil, nil, nil, answer
 write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 if to == 'unknown' then

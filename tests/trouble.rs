@@ -11,6 +11,7 @@ use onceward::model::identity::Order;
 use onceward::model::key::Key;
 use onceward::store::names::Names;
 use serde_json::Value;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
@@ -321,4 +322,81 @@ fn an_unknown_order_that_is_forgotten_before_older_ones_is_not_without_an_alarm(
     assert!(!alarms.is_empty() && alarms.iter().all(about_it), "{alarms:?}");
     onceward.logs("is about to be forgotten");
     assert!(onceward.log().contains(&*soon.id));
+}
+
+/// Redis forgets while a payment runs: whoever runs it knows, and says so.
+#[test]
+fn an_order_that_redis_forgot_while_it_ran_is_not_sent_again() {
+    for answers in [Act::ok("charged"), Act::status(500, "oops"), Act::Reset] {
+        let gate = Gate::default();
+        let (held, answers) = (gate.clone(), Mutex::new(Some(answers)));
+        let redis = Redis::start();
+        let upstream = Upstream::acting(move |_, _| {
+            let act = answers.lock().unwrap().take();
+            act.map_or(Act::ok("charged twice"), |act| act.behind(&held))
+        });
+        let onceward = build(&redis, &upstream).start();
+        let first = Call::pay("1").spawn(onceward.address);
+        upstream.heard(1);
+        redis.command(&["FLUSHALL"]);
+        gate.open();
+        let first = first.join().unwrap();
+        let again = Call::pay("1").send(onceward.address);
+        assert_eq!(upstream.calls(), 1);
+        let unknown = if first.status == 200 { "succeeded" } else { "unknown" };
+        assert_eq!((first.state(), again.state()), (unknown, unknown));
+        if first.status != 502 {
+            assert_eq!((again.status, again.text()), (first.status, first.text()));
+        }
+        onceward.logs("its outcome is written anew");
+    }
+}
+
+#[test]
+fn an_order_in_flight_that_redis_forgot_is_claimed_anew() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let mut redis = Redis::start();
+    let upstream = Upstream::acting(move |_, _| Act::ok("charged").behind(&held));
+    let onceward = build(&redis, &upstream).set("LOCK_TTL", "9s").start();
+    let first = Call::pay("1").spawn(onceward.address);
+    upstream.heard(1);
+    redis.restart_empty();
+    onceward.logs("it is claimed anew");
+    let meanwhile = Call::pay("1").send(onceward.address);
+    assert_eq!((meanwhile.status, meanwhile.problem().as_str()), (409, "in-progress"));
+    gate.open();
+    assert_eq!(first.join().unwrap().state(), "succeeded");
+    assert!(Call::pay("1").send(onceward.address).is_replay());
+    assert_eq!(upstream.calls(), 1);
+}
+
+/// What proves that money may have moved twice is never only counted.
+#[test]
+fn a_success_in_whose_place_another_attempt_began_raises_an_alarm() {
+    let (slow, quick) = (Gate::default(), Gate::default());
+    let (held, other) = (slow.clone(), quick.clone());
+    let redis = Redis::start();
+    let upstream = Upstream::acting(move |call, _| {
+        Act::ok(&format!("charge {call}")).behind(if call == 1 { &held } else { &other })
+    });
+    let build = build(&redis, &upstream).set("LOCK_TTL", "60s").set("DUPLICATE_WAIT", "60s");
+    let (a, b) = (build.start(), build.start());
+    let first = Call::pay("1").spawn(a.address);
+    upstream.heard(1);
+    redis.command(&["FLUSHALL"]);
+    let second = Call::pay("1").spawn(b.address);
+    upstream.heard(2);
+    slow.open();
+    let first = first.join().unwrap();
+    assert_eq!(
+        (first.status, first.text().as_str(), first.state()),
+        (200, "charge 1", "in_flight")
+    );
+    assert_eq!(a.metric(r#"onceward_alarms_total{kind="success-fenced"}"#), 1.0);
+    a.logs("pay one of the two back");
+    let attention = Call::get("/admin/attention/alarms").send(a.admin).text();
+    assert!(attention.contains("success-fenced"), "{attention}");
+    quick.open();
+    assert_eq!(second.join().unwrap().text(), "charge 2");
 }

@@ -197,9 +197,14 @@ impl Problem {
             Refusal::StoreUnavailable => {
                 (Name::StoreUnavailable, "Nothing was sent. Send the same request again.")
             }
-            Refusal::UpstreamUnreachable => {
+            Refusal::UpstreamUnreachable if matches!(state, State::None | State::Queued) => {
                 (Name::UpstreamUnreachable, "Nothing was sent. Send the same request again.")
             }
+            // Another attempt's order by now, or nobody could be asked whether it is.
+            Refusal::UpstreamUnreachable => (
+                Name::UpstreamUnreachable,
+                "This attempt sent nothing; another may have. Send the same request again.",
+            ),
             Refusal::UpstreamBroken(again) => (Name::UpstreamBroken, may_have_happened(again)),
             Refusal::UpstreamTimeout(again) => (Name::UpstreamTimeout, may_have_happened(again)),
             Refusal::CallbackBusy => (

@@ -2,6 +2,7 @@
 
 use super::exchange::{Outcome, why};
 use super::first::First;
+use super::restored::is_lost;
 use super::{Again, Answer, Guard, Payment, Refusal, unknown};
 use crate::fault::Carry;
 use crate::model::identity::AttemptId;
@@ -104,7 +105,8 @@ impl Guard {
             Outcome::NotSent(why) => {
                 tracing::warn!(order = %payment.order.id, why, "upstream cannot be reached");
                 let state = Box::pin(self.give_back(&held, token, "upstream unreachable")).await;
-                Answer::Refused(Refusal::UpstreamUnreachable, state)
+                let refusal = Refusal::UpstreamUnreachable;
+                Box::pin(self.without_answer(payment, state, refusal)).await
             }
             Outcome::Answer(response, Meaning::Declined) => {
                 let given = self.give_back(&held, token, "upstream declined to begin");
@@ -179,6 +181,11 @@ impl Guard {
             due = asked + lease / RENEW_AT;
             match &renewal {
                 Ok(Renewal::Renewed | Renewal::Regained) => held.holds_from(asked),
+                Ok(Renewal::Lost(State::None))
+                    if Box::pin(self.claimed_anew(held.payment, attempt, held.fence)).await =>
+                {
+                    held.holds_from(asked);
+                }
                 Ok(Renewal::Lost(state)) => {
                     tracing::warn!(order = %held.payment.order.id, fence = held.fence, %state, "lease lost");
                 }
@@ -209,7 +216,8 @@ impl Guard {
                 }
                 state
             }
-            Ok(Abandon::Voided) => State::None,
+            // Another attempt's by now, or nobody's.
+            Ok(Abandon::Voided(state)) => state,
             Err(_) => {
                 self.take_back(held.payment, held.attempt, token);
                 State::Unknown
@@ -271,7 +279,10 @@ impl Guard {
             why: ending.why,
             begun: held.begun.as_deref(),
         };
-        let settled = self.store.settle(&settlement).await.ok()?;
+        let mut settled = self.store.settle(&settlement).await.ok()?;
+        if is_lost(&settled, held.fence) {
+            settled = Box::pin(self.restored(held.payment, &settlement, settled)).await?;
+        }
         self.metrics.settled(ending.to, &settled);
         span.set("onceward.result", settled.word());
         Some(match settled {
@@ -294,34 +305,54 @@ impl Guard {
                 );
                 State::Cancelling
             }
-            refused => {
-                let state = match refused {
-                    Settle::Refused(state) => state,
-                    _ => State::Unknown,
-                };
-                if ending.to == State::Succeeded
-                    && matches!(state, State::Cancelled | State::Failed)
-                {
-                    self.metrics.succeeded_after(&held.payment.order, state);
-                    tracing::error!(
-                        order = %held.payment.order.id, fence = held.fence,
-                        "a {state} order was paid after all: pay it back"
-                    );
-                }
-                if (ending.to, state) == (State::Failed, State::Succeeded) {
-                    self.metrics.succeeded_after(&held.payment.order, State::Failed);
-                    tracing::error!(
-                        order = %held.payment.order.id, fence = held.fence,
-                        "a succeeded order's caller was told that it failed: look at it"
-                    );
-                }
-                tracing::error!(
-                    order = %held.payment.order.id, fence = held.fence, outcome = %ending.to,
-                    ?refused, "an outcome was not written: the order has moved on"
-                );
+            Settle::Refused(state) => {
+                self.too_late(held, ending, state);
                 state
             }
+            Settle::Fenced(stands, state) => {
+                self.fenced(held, ending, (stands, state));
+                state
+            }
+            Settle::Gone => return None,
         })
+    }
+
+    /// An outcome came whose order had ended otherwise.
+    fn too_late(&self, held: &Held<'_>, ending: &Ending, state: State) {
+        let (order, fence) = (&held.payment.order, held.fence);
+        if ending.to == State::Succeeded && matches!(state, State::Cancelled | State::Failed) {
+            self.metrics.succeeded_after(order, state);
+            tracing::error!(order = %order.id, fence, "a {state} order was paid after all: pay it back");
+        }
+        if (ending.to, state) == (State::Failed, State::Succeeded) {
+            self.metrics.succeeded_after(order, State::Failed);
+            tracing::error!(
+                order = %order.id, fence,
+                "a succeeded order's caller was told that it failed: look at it"
+            );
+        }
+        tracing::error!(
+            order = %order.id, fence, outcome = %ending.to, %state,
+            "an outcome was not written: the order has moved on"
+        );
+    }
+
+    /// An outcome came for whose order another attempt had begun. Two attempts may have moved money,
+    /// and the record tells of the other alone.
+    fn fenced(&self, held: &Held<'_>, ending: &Ending, (stands, state): (u64, State)) {
+        let (order, fence) = (&held.payment.order, held.fence);
+        if ending.to == State::Succeeded {
+            self.metrics.succeeded_beside(order, state);
+            tracing::error!(
+                order = %order.id, route = %order.route, fence, stands, %state,
+                "an order was paid by an attempt in whose place another had begun: find out whether \
+                 that one paid as well, and pay one of the two back"
+            );
+        }
+        tracing::error!(
+            order = %order.id, fence, stands, outcome = %ending.to, %state,
+            "an outcome was not written: the order is another attempt's"
+        );
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 
 /// Every kind of alarm there is.
-const ALARMS: [&str; 11] = [
+const ALARMS: [&str; 12] = [
     "dead-letter",
     "outcome-not-stored",
     "unknown-expiring",
@@ -30,6 +30,7 @@ const ALARMS: [&str; 11] = [
     "callback-names-no-order",
     "success-on-cancelled",
     "success-on-failed",
+    "success-fenced",
     "not-cancellable",
     "illegal-move",
 ];
@@ -255,6 +256,14 @@ impl GuardMetrics {
             State::Cancelled => self.alarm("success-on-cancelled", Some(order)),
             State::Failed => self.alarm("success-on-failed", Some(order)),
             _ => {}
+        }
+    }
+
+    /// Raises the alarm where money moved under a fence in whose place another had been given.
+    pub(super) fn succeeded_beside(&self, order: &Order, stands: State) {
+        match stands {
+            State::Cancelled | State::Failed => self.succeeded_after(order, stands),
+            _ => self.alarm("success-fenced", Some(order)),
         }
     }
 

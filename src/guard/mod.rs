@@ -31,6 +31,7 @@ mod memory;
 mod metrics;
 mod places;
 mod rerun;
+mod restored;
 mod unsent;
 
 pub(crate) use exchange::end_to_end;
@@ -369,19 +370,7 @@ impl Guard {
         (attempt, asked, grant_from): (&AttemptId, Instant, &[State]),
         token: Option<&SpentToken>,
     ) -> Result<Claim, StoreError> {
-        let ask = ClaimAsk {
-            order: &payment.order,
-            attempt,
-            lease: payment.route.tuning.lock_ttl,
-            keep: payment.route.tuning.unknown_ttl,
-            fingerprints: &payment.fingerprints,
-            callers: &payment.callers,
-            grant_from,
-            ask: payment.route.ask_after(),
-            token,
-            trace: payment.span.context(),
-            left: self.finished.remembers(),
-        };
+        let ask = ClaimAsk { grant_from, ..self.claim_ask(payment, attempt, token) };
         let until = asked + self.redis_timeout;
         let mut may_stand = false;
         loop {
@@ -405,6 +394,28 @@ impl Guard {
                 self.take_back(payment, attempt, token);
             }
             return Err(error);
+        }
+    }
+
+    /// What a claim of this attempt says.
+    fn claim_ask<'a>(
+        &self,
+        payment: &'a Payment,
+        attempt: &'a AttemptId,
+        token: Option<&'a SpentToken>,
+    ) -> ClaimAsk<'a> {
+        ClaimAsk {
+            order: &payment.order,
+            attempt,
+            lease: payment.route.tuning.lock_ttl,
+            keep: payment.route.tuning.unknown_ttl,
+            fingerprints: &payment.fingerprints,
+            callers: &payment.callers,
+            grant_from: payment.grant_from,
+            ask: payment.route.ask_after(),
+            token,
+            trace: payment.span.context(),
+            left: self.finished.remembers(),
         }
     }
 

@@ -22,6 +22,7 @@ pub mod queue;
 pub mod record;
 pub mod request;
 pub mod resolve;
+pub mod restore;
 pub mod script;
 pub mod server;
 pub mod settled;

@@ -140,8 +140,9 @@ pub enum Settle {
     Astray(String),
     /// The order is being cancelled and stays so; outcome and response are kept meanwhile.
     Kept,
-    /// The order is another attempt's, under this fence; nothing was written.
-    Fenced(u64),
+    /// The order is another attempt's, under this fence, and stands in this state; nothing was
+    /// written.
+    Fenced(u64, State),
     /// The order stands in this state, which does not allow it; nothing was written.
     Refused(State),
     /// There is no such record.
@@ -155,7 +156,7 @@ impl Settle {
             Settle::Settled => "settled",
             Settle::Astray(_) => "astray",
             Settle::Kept => "kept",
-            Settle::Fenced(_) => "fenced",
+            Settle::Fenced(..) => "fenced",
             Settle::Refused(_) => "refused",
             Settle::Gone => "gone",
         }
@@ -167,8 +168,8 @@ impl Settle {
 pub enum Abandon {
     /// The claim is given back; where the order stands now.
     Abandoned(State),
-    /// There was no claim; should it still arrive, it is refused.
-    Voided,
+    /// There was no claim; should it still arrive, it is refused. Where the order stands.
+    Voided(State),
     /// The order has moved on, to this state.
     Refused(State),
 }
@@ -316,7 +317,7 @@ impl Store {
             "settled" => Settle::Settled,
             "astray" => Settle::Astray(reply.text()?),
             "kept" => Settle::Kept,
-            "fenced" => Settle::Fenced(reply.number()?),
+            "fenced" => Settle::Fenced(reply.number()?, record::state(&mut reply)?),
             "refused" => Settle::Refused(record::state(&mut reply)?),
             "gone" => Settle::Gone,
             other => return Err(reply.unknown(other)),
@@ -357,7 +358,7 @@ impl Store {
             .await?;
         Ok(match word.as_str() {
             "abandoned" => Abandon::Abandoned(record::state(&mut reply)?),
-            "voided" => Abandon::Voided,
+            "voided" => Abandon::Voided(record::state(&mut reply)?),
             "refused" => Abandon::Refused(record::state(&mut reply)?),
             other => return Err(reply.unknown(other)),
         })

@@ -107,6 +107,7 @@ scripts! {
     SETTLE "settle"
     ABANDON "abandon"
     LAPSE "lapse"
+    RESTORE "restore"
     LOOK "look"
     SURVEY "survey"
     RECALL "recall"

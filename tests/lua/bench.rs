@@ -25,6 +25,7 @@ use onceward::store::record::Record;
 use onceward::store::resolve::{
     Adopt, AdoptAsk, Hold, Permission, Release, Resolution, Resolve, Word,
 };
+use onceward::store::restore::{Restoration, Restore};
 use onceward::store::text;
 use onceward::store::{Config, Store, StoreError, StoreMetrics};
 use prometheus_client::registry::Registry;
@@ -176,6 +177,36 @@ impl Bench {
             begun: begun.as_deref(),
         };
         self.store.settle(&settlement).await
+    }
+
+    /// What an attempt knows of an order whose record is lost: that it runs, or how it ended.
+    pub async fn restore(&self, who: &str, fence: u64, to: State) -> Restore {
+        let (attempt, kept) = (self.attempt(who), answer(200, b"paid"));
+        let claim = ClaimAsk {
+            order: &self.order,
+            attempt: &attempt,
+            lease: LEASE,
+            keep: KEEP,
+            fingerprints: PAYLOAD,
+            callers: CALLER,
+            grant_from: &[State::None],
+            ask: Some(ASK),
+            token: None,
+            trace: None,
+            left: true,
+        };
+        let ended = Settlement {
+            order: &self.order,
+            attempt: &attempt,
+            fence,
+            to,
+            keep: FINAL,
+            kept: &kept,
+            why: "upstream said so",
+            begun: None,
+        };
+        let ended = (to != State::InFlight).then_some(&ended);
+        self.store.restore(&Restoration { claim: &claim, fence, ended }).await.unwrap()
     }
 
     /// What an attempt's claim left, where that is known.

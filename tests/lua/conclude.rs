@@ -117,8 +117,8 @@ async fn only_the_orders_own_attempt_adds_a_response_and_only_once() {
     bench.claim("A").await;
     bench.conclude(Succeeded).await;
     let before = bench.writes();
-    assert_eq!(bench.settle("B", 1, Succeeded).await, Settle::Fenced(1));
-    assert_eq!(bench.settle("A", 2, Succeeded).await, Settle::Fenced(1));
+    assert_eq!(bench.settle("B", 1, Succeeded).await, Settle::Fenced(1, Succeeded));
+    assert_eq!(bench.settle("A", 2, Succeeded).await, Settle::Fenced(1, Succeeded));
     assert_eq!(bench.writes(), before);
     bench.settle("A", 1, Succeeded).await;
     bench.settle_with("A", 1, Succeeded, &answer(200, b"other")).await;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The Rust side, as it is written.
-const RUST: [&str; 11] = [
+const RUST: [&str; 12] = [
     include_str!("../../src/store/callbacks.rs"),
     include_str!("../../src/store/cancel.rs"),
     include_str!("../../src/store/conclude.rs"),
@@ -22,6 +22,7 @@ const RUST: [&str; 11] = [
     include_str!("../../src/store/queue.rs"),
     include_str!("../../src/store/record.rs"),
     include_str!("../../src/store/resolve.rs"),
+    include_str!("../../src/store/restore.rs"),
     include_str!("../../src/store/server.rs"),
     include_str!("../../src/store/survey.rs"),
     include_str!("../../src/store/tokens.rs"),
@@ -150,6 +151,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.resolve("A", Some(1), Succeeded).await;
     bench.release("A", Some(1)).await;
     bench.cancel(Some(CALLER), true).await;
+    bench.restore("A", 1, Succeeded).await;
 
     bench.redis.command(&["FLUSHDB"]);
     let free_again = bench.free_token().await;
@@ -185,6 +187,7 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         "resolve",
         "release",
         "cancel",
+        "restore",
         "issue_token",
         "bind_token",
         "enqueue",
@@ -206,6 +209,9 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
         let mut expected = expected(&bench, script, free, until);
         expected.insert("entry", vec![entry.name.clone()]);
         expected.insert("seen", vec![server.clone()]);
+        if script == "restore" {
+            expected.insert("token", vec![String::new()]);
+        }
         for (argument, sent) in header.arguments.iter().zip(&call.arguments) {
             let expected = &expected[argument.as_str()];
             assert!(expected.contains(sent), "{script}: {argument} is {sent}");
@@ -241,7 +247,8 @@ fn expected(
     let text = |text: &str| vec![text.to_owned()];
     let id = &*bench.order.id;
     let keep = match script {
-        "settle" | "abandon" | "conclude" | "settle_callback" | "resolve" | "release" => ms(FINAL),
+        "settle" | "abandon" | "conclude" | "settle_callback" | "resolve" | "release"
+        | "restore" => ms(FINAL),
         "ping" => ms(PING_TTL),
         _ => ms(KEEP),
     };
@@ -251,7 +258,7 @@ fn expected(
         _ => text(id),
     };
     let why = match script {
-        "settle" | "resolve" | "release" | "cancel" => "upstream said so",
+        "settle" | "resolve" | "release" | "restore" | "cancel" => "upstream said so",
         "dead_letter" => "no way out",
         "conclude" => "a callback said so",
         _ => "nothing was sent",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 /// The scripts, as they are written.
-pub const SOURCES: [(&str, &str); 26] = [
+pub const SOURCES: [(&str, &str); 27] = [
     ("abandon", include_str!("../../lua/abandon.lua")),
     ("accept_callback", include_str!("../../lua/accept_callback.lua")),
     ("adopt", include_str!("../../lua/adopt.lua")),
@@ -28,6 +28,7 @@ pub const SOURCES: [(&str, &str); 26] = [
     ("recall", include_str!("../../lua/recall.lua")),
     ("release", include_str!("../../lua/release.lua")),
     ("renew", include_str!("../../lua/renew.lua")),
+    ("restore", include_str!("../../lua/restore.lua")),
     ("conclude", include_str!("../../lua/conclude.lua")),
     ("resolve", include_str!("../../lua/resolve.lua")),
     ("settle", include_str!("../../lua/settle.lua")),

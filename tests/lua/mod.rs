@@ -20,6 +20,7 @@ mod released;
 mod rerun;
 mod resolve;
 mod response;
+mod restore;
 mod rows;
 mod schedule;
 mod settle;

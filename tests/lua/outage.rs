@@ -1,7 +1,7 @@
 //! Redis without its scripts, without memory, without the right to write, without replicas.
 
 use super::bench::{Bench, answer, found, granted, spent, store};
-use onceward::model::order::State::{None, Succeeded, Unknown};
+use onceward::model::order::State::{InFlight, None, Succeeded, Unknown};
 use onceward::store::StoreError;
 use onceward::store::orders::{Abandon, Lapse, Renewal, Settle};
 
@@ -29,7 +29,7 @@ async fn play(bench: &Bench, before: impl Fn()) {
     before();
     assert!(matches!(bench.lapse(Some(1)).await, Lapse::Held(_)));
     before();
-    assert_eq!(bench.abandon("B").await, Abandon::Voided);
+    assert_eq!(bench.abandon("B").await, Abandon::Voided(InFlight));
     before();
     assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Settled);
     before();

@@ -36,11 +36,11 @@ async fn a_late_outcome_of_the_attempt_before_is_fenced() {
     let bench = unknown().await;
     bench.retry("B").await;
     for to in [Succeeded, Unknown, State::Failed] {
-        assert_eq!(bench.settle("A", 1, to).await, Settle::Fenced(2));
+        assert_eq!(bench.settle("A", 1, to).await, Settle::Fenced(2, InFlight));
     }
     assert_eq!(bench.renew("A", 1).await, Renewal::Lost(InFlight));
     bench.settle("B", 2, Unknown).await;
-    assert_eq!(bench.settle("A", 1, Unknown).await, Settle::Fenced(2));
+    assert_eq!(bench.settle("A", 1, Unknown).await, Settle::Fenced(2, Unknown));
 }
 
 #[tokio::test]

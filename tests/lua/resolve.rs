@@ -216,7 +216,7 @@ async fn a_released_order_runs_again_under_a_higher_fence_and_bound_as_before() 
     assert_eq!(bench.release("P", Some(1)).await, Release::Released, "whatever came of it");
     assert_eq!(bench.release("Q", Some(1)).await, Release::Fenced(2));
     assert_eq!(bench.writes(), before);
-    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Fenced(2));
+    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Fenced(2, InFlight));
     assert_eq!(bench.claim("A").await, Claim::Voided);
     assert_eq!(bench.abandon("B").await, Abandon::Abandoned(None));
 }

@@ -35,7 +35,7 @@ async fn a_stale_fence_writes_nothing() {
     let before = bench.writes();
     for (who, fence) in [("A", 1), ("A", 2), ("B", 1), ("B", 3), ("stranger", 2)] {
         let settled = bench.settle(who, fence, Succeeded).await;
-        assert_eq!(settled, Settle::Fenced(2), "{who} {fence}");
+        assert_eq!(settled, Settle::Fenced(2, InFlight), "{who} {fence}");
     }
     assert_eq!(bench.writes(), before);
     assert_eq!(bench.look().await.state, InFlight);

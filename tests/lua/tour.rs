@@ -1,7 +1,7 @@
 //! Provokes every reply of every script, one by one.
 
 use super::bench::{ASK, BY, Bench, CALLER, KEEP, PAYLOAD, answer, found, order, spent};
-use onceward::model::order::State::{Cancelled, Failed, Queued, Succeeded, Unknown};
+use onceward::model::order::State::{Cancelled, Failed, InFlight, Queued, Succeeded, Unknown};
 use onceward::model::token::Token;
 use onceward::store::callbacks::{Accept, Acknowledged, Dropped};
 use onceward::store::cancel::Cancel;
@@ -9,6 +9,7 @@ use onceward::store::conclude::Conclude;
 use onceward::store::orders::{Abandon, Claim, Lapse, Renewal, Settle, Settlement};
 use onceward::store::queue::{DeadLetter, Dequeue, Enqueue, Entry, PutBack};
 use onceward::store::resolve::{Adopt, Hold, Release, Resolve, Word};
+use onceward::store::restore::Restore;
 use onceward::store::script;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -69,7 +70,15 @@ async fn lost(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench.lose_lease();
     let regained = renew(bench.renew("D", 1).await);
     bench.lose_lease();
+    bench.lose_record();
+    let restored = [
+        restore(bench.restore("D", 1, InFlight).await),
+        restore(bench.restore("E", 1, InFlight).await),
+    ];
+    bench.lose_lease();
     let seen = vec![
+        restored[0],
+        restored[1],
         regained,
         claim(bench.claim("E").await),
         lapse(bench.lapse(Some(1)).await),
@@ -303,6 +312,15 @@ fn renew(renewal: Renewal) -> (&'static str, &'static str) {
     ("renew", word)
 }
 
+fn restore(restore: Restore) -> (&'static str, &'static str) {
+    let word = match restore {
+        Restore::Restored => "restored",
+        Restore::Astray(_) => "astray",
+        Restore::Stands(_) => "stands",
+    };
+    ("restore", word)
+}
+
 fn settle(settle: Settle) -> (&'static str, &'static str) {
     ("settle", settle.word())
 }
@@ -310,7 +328,7 @@ fn settle(settle: Settle) -> (&'static str, &'static str) {
 fn abandon(abandon: Abandon) -> (&'static str, &'static str) {
     let word = match abandon {
         Abandon::Abandoned(_) => "abandoned",
-        Abandon::Voided => "voided",
+        Abandon::Voided(_) => "voided",
         Abandon::Refused(_) => "refused",
     };
     ("abandon", word)
@@ -369,13 +387,17 @@ async fn moves(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     let mut seen = vec![claim(bench.claim("A").await), ("enqueue", enqueue(bench, "A").await)];
     bench.set_mover("another");
     seen.extend([claim(bench.claim("A").await), ("enqueue", enqueue(bench, "A").await)]);
-    for end in ["settle", "resolve", "conclude"] {
+    for end in ["settle", "resolve", "conclude", "restore"] {
         bench.redis.command(&["FLUSHDB"]);
         bench.claim("B").await;
         bench.set_mover("another");
         seen.push(match end {
             "settle" => settle(bench.settle("B", 1, Succeeded).await),
             "conclude" => conclude(bench.conclude(Succeeded).await),
+            "restore" => {
+                bench.lose_record();
+                restore(bench.restore("B", 1, Succeeded).await)
+            }
             _ => {
                 bench.lose_lease();
                 bench.lapse(None).await;

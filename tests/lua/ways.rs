@@ -213,7 +213,7 @@ async fn what_happened_meanwhile_sends_a_settle_the_long_way() {
     bench.claim("A").await;
     bench.abandon("A").await;
     bench.claim("B").await;
-    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Fenced(2));
+    assert_eq!(bench.settle("A", 1, Succeeded).await, Settle::Fenced(2, InFlight));
 
     // A tombstone, or another end, stands.
     for state in [Cancelled, Failed] {

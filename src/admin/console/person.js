@@ -138,6 +138,7 @@ const MEANING = {
   "callback-names-no-order": "Onceward-Settles named no order",
   "success-on-cancelled": "a cancelled order was paid: pay it back",
   "success-on-failed": "a failed order was paid: look at it",
+  "success-fenced": "paid by an attempt in whose place another had begun: look for a second payment",
   "not-cancellable": "an order that was to be cancelled is paid",
   "illegal-move": "an order succeeded too late to move its lifecycle",
 };

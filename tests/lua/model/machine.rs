@@ -43,6 +43,8 @@ pub struct Model {
     /// Whose outcome was unknown when the order was allowed to run again: it and whatever else is told
     /// of the order are still welcome while it has not begun to.
     released: Option<&'static str>,
+    /// Its attempt's lease ran out, and nothing was told since; whose outcome was welcome before.
+    lapsed: Option<Option<&'static str>>,
     /// Who told its end, the response that goes with it, and the end a cancelled attempt told.
     ended_by: Option<&'static str>,
     response: Option<Kept>,
@@ -200,7 +202,7 @@ impl Model {
             self.barred.extend(self.owner);
         }
         self.enter(State::InFlight);
-        self.left = Some(state);
+        (self.left, self.lapsed) = (Some(state), None);
         self.unknown = None;
         self.due = Some(Due::Later);
         (self.fence, self.attempts, self.asks) = (fence + 1, self.attempts + 1, 0);
@@ -245,7 +247,7 @@ impl Model {
     ) -> Settle {
         let Some(state) = self.stands else { return Settle::Gone };
         if self.owner != Some(who) || self.fence != fence {
-            return Settle::Fenced(self.fence);
+            return Settle::Fenced(self.fence, state);
         }
         let again = self.ended_by == Some(who);
         if state == State::Cancelling {
@@ -285,7 +287,7 @@ impl Model {
         }
         self.enter(to);
         (self.ended_by, self.response) = (Some(who), Some(kept.clone()));
-        (self.leased, self.released) = (false, None);
+        (self.leased, self.released, self.lapsed) = (false, None, None);
         self.index();
         self.astray = life.hear(self.number, to);
         self.settled()
@@ -294,13 +296,14 @@ impl Model {
     fn abandon(&mut self, who: &'static str, life: &mut Life) -> Abandon {
         let (state, mine) = (self.state(), self.owner == Some(who));
         if self.barred.contains(&who) {
-            return if mine { Abandon::Abandoned(state) } else { Abandon::Voided };
+            return if mine { Abandon::Abandoned(state) } else { Abandon::Voided(state) };
         }
         if !mine {
             self.barred.push(who);
-            return Abandon::Voided;
+            return Abandon::Voided(state);
         }
-        if state != State::InFlight {
+        let lapsed = self.lapsed.filter(|_| state == State::Unknown);
+        if state != State::InFlight && lapsed.is_none() {
             if state == State::Cancelling && self.leased {
                 (self.leased, self.due) = (false, Some(Due::Now));
                 self.ended_by = Some(who);
@@ -310,9 +313,15 @@ impl Model {
         }
         let back = self.left.unwrap_or(State::None);
         self.barred.push(who);
-        self.enter(back);
+        if back != state {
+            self.enter(back);
+        }
         life.hear(self.number, back);
         self.leased = false;
+        if let Some(before) = lapsed {
+            (self.unknown, self.lapsed) = (None, None);
+            self.released = before;
+        }
         self.index();
         if back == State::None && self.released.is_none() {
             (self.fingerprint, self.caller, self.ended_by) = (None, None, None);
@@ -331,7 +340,7 @@ impl Model {
         }
         self.enter(State::Unknown);
         self.index();
-        self.released = None;
+        self.lapsed = Some(self.released.take());
         Lapse::Lapsed(self.fence)
     }
 
@@ -460,6 +469,7 @@ impl Model {
         self.index();
         life.hear(self.number, State::None);
         (self.released, self.response, self.turn) = (self.owner, None, Some(turn));
+        self.lapsed = None;
         Release::Released
     }
 
