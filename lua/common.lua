@@ -31,8 +31,8 @@ end
 -- The first line says where the order stands, `-` where there is nothing to say. `answer` is `done`
 -- where a duplicate may be answered from the record as it is, `kept` where an answer is kept that is
 -- not the last word, `open` where there is none. The rare words have a name: settled told paid
--- astray waited void released lapsed turn tries tried. Then its history, the newest line first; then what was
--- asked, so many bytes, packed by the sidecar: route key scope caller ask move trace; then what was
+-- astray waited void released lapsed turn tries tried dead. Then its history, the newest line first;
+-- then what was asked, so many bytes, packed by the sidecar: route key scope caller ask move trace; then what was
 -- answered, as the sidecar keeps it, no script looks into it: `no` where it ended without an answer.
 local FORMAT = '3'
 
@@ -122,7 +122,8 @@ local function write(record, r, keep_ms)
   local line = table.concat({FORMAT, r.fingerprint or '-', r.state or '-', answer, r.fence or '-',
     r.attempt or '-', r.attempts or '-', r.from or '-', r.asks or '-', r.created or '-', token,
     r.updated or '-'}, ' ')
-  for name in string.gmatch('settled told paid astray waited void released lapsed turn tries tried', '%a+') do
+  local rare = 'settled told paid astray waited void released lapsed turn tries tried dead'
+  for name in string.gmatch(rare, '%a+') do
     if r[name] then line = line .. ' ' .. name .. '=' .. r[name] end
   end
   local all = line .. '\n' .. (r.history or '') .. (r.asked or 'asked 0\n') .. (r.answered or '')

@@ -5,7 +5,7 @@
 -- get the order document. An attempt still under way keeps its lease: duplicates wait for it, and
 -- settle adds its response, under its fence, if it ends in the same state while the lease lasts.
 --
--- KEYS record lease due unknown cancelling lifecycle
+-- KEYS record lease due unknown cancelling request lifecycle
 -- The last is left out for an order without one.
 --
 -- ARGV
@@ -27,7 +27,7 @@
 --   refused state    its state does not allow it; nothing was written
 --   absent           nobody has seen this order, or its claim was given back
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local lifecycle = KEYS[6]
+local request, lifecycle = KEYS[6], KEYS[7]
 local id, to, from, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local channel, by, why = ARGV[5], ARGV[6], ARGV[7]
 
@@ -60,6 +60,8 @@ write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)
+-- What was asked is not sent again.
+redis.call('DEL', request)
 if told then redis.call('PUBLISH', channel, id) end
 if astray then return {'astray', astray} end
 return {'concluded', state}

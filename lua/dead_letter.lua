@@ -2,6 +2,9 @@
 -- dead_letter: an order that failed to go out too often leaves the queue for the dead letters, and
 -- becomes unknown: somebody has to look.
 --
+-- It is not queued again on upstream's word that there is no such order (release): nothing would stop
+-- it from coming back for ever. Unless a person has it queued, it ends as other unknown orders do.
+--
 -- Dead letters go when their records would have: after keep_ms.
 --
 -- KEYS record request queue dead due unknown
@@ -29,7 +32,7 @@ if not r.state or not holds(from, r.state) then
 end
 local now = now_ms()
 r.history = noted(r.history, now, r.state, 'unknown', by, why)
-r.state, r.updated, r.lapsed, r.waited = 'unknown', text(now), nil, nil
+r.state, r.updated, r.dead, r.lapsed, r.waited = 'unknown', text(now), '1', nil, nil
 write(record, r, keep_ms)
 redis.call('PEXPIRE', request, keep_ms)
 redis.call('ZADD', unknown, 'NX', text(now), id)

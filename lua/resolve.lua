@@ -4,7 +4,7 @@
 --
 -- A full Redis must not lose an outcome: this script may write past maxmemory.
 --
--- KEYS record lease due unknown cancelling lifecycle
+-- KEYS record lease due unknown cancelling request lifecycle
 -- The last is left out for an order without one.
 --
 -- ARGV
@@ -34,7 +34,7 @@
 --   refused state  the order's state does not allow it; nothing was written
 --   gone           there is no such record
 local record, lease, due, unknown, cancelling = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local lifecycle = KEYS[6]
+local request, lifecycle = KEYS[6], KEYS[7]
 local id, turn, fence, to, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local keep_ms, answer = ARGV[6], ARGV[7]
 local channel, by, why = ARGV[8], ARGV[9], ARGV[10]
@@ -81,6 +81,8 @@ write(record, r, keep_ms)
 redis.call('ZREM', due, id)
 redis.call('ZREM', unknown, id)
 redis.call('ZREM', cancelling, id)
+-- What was asked is not sent again.
+redis.call('DEL', request)
 if waited then redis.call('PUBLISH', channel, id) end
 if astray then return {'astray', astray} end
 return {'resolved'}

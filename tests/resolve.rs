@@ -506,3 +506,22 @@ fn memory(onceward: &Sidecar) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+/// It was tried often enough: that upstream knows no such order does not bring it back.
+#[test]
+fn a_dead_letter_is_cancelled_in_time_and_not_queued_again() {
+    let redis = Redis::start();
+    let upstream = answering(|| Act::status(429, "{}"), |_| Act::status(404, "{}"));
+    let queued = routes(|route| {
+        route["mode"] = "async".into();
+        route["resolve_deadline"] = "3s".into();
+    });
+    let build = asking(&redis, &upstream).set("ROUTES", &queued).set("QUEUE_RETRY", "1ms");
+    let onceward = build.start();
+    assert_eq!(pay(&onceward, "1").status, 202);
+    until_state(&onceward, "1", "cancelled");
+    assert_eq!(to(&upstream, "/pay").len(), 10);
+    assert!(resolutions(&onceward, "dead") >= 1.0);
+    assert_eq!(onceward.metric("onceward_alarms_total{kind=\"dead-letter\"}"), 1.0);
+    assert!(redis.command(&["KEYS", "*:request:*"]).is_empty());
+}

@@ -11,7 +11,10 @@ use onceward::model::identity::Order;
 use onceward::model::key::Key;
 use onceward::store::names::Names;
 use serde_json::Value;
-use std::sync::Mutex;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
@@ -399,4 +402,36 @@ fn a_success_in_whose_place_another_attempt_began_raises_an_alarm() {
     assert!(attention.contains("success-fenced"), "{attention}");
     quick.open();
     assert_eq!(second.join().unwrap().text(), "charge 2");
+}
+
+/// A balancer without a server behind it, or a Redis that has too many clients.
+#[test]
+fn a_redis_that_closes_every_connection_does_not_get_one_after_the_other() {
+    for word in ["", "-ERR max number of clients reached\r\n"] {
+        let upstream = Upstream::start();
+        let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = closing.local_addr().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
+        std::thread::spawn(move || {
+            for stream in closing.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = (&stream).write_all(word.as_bytes());
+            }
+        });
+        let onceward = Builder::default()
+            .set("REDIS_URL", &format!("redis://{address}"))
+            .set("REDIS_TIMEOUT", "1500ms")
+            .set("ROUTES", r#"[{"name": "pay", "path": "/pay", "mode": "either"}]"#)
+            .set("UPSTREAM", &upstream.url())
+            .start();
+        let before = accepted.load(Ordering::SeqCst);
+        assert_eq!(Call::pay("1").send(onceward.address).status, 503);
+        let later = Call::pay("2").header("prefer", "respond-async").send(onceward.address);
+        assert!([409, 503].contains(&later.status), "{}", later.text());
+        // One command may take 1.5 s; unbounded it was ten thousand a second.
+        let made = accepted.load(Ordering::SeqCst) - before;
+        assert!(made < 300, "{made} connections for two payments");
+        assert_eq!(upstream.calls(), 0);
+    }
 }

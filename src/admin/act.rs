@@ -160,14 +160,15 @@ impl Admin {
         let routes = self.routes.load();
         let keep = routes.named(&order.route).map_or(KEEP, |route| route.tuning.record_ttl);
         let turn = self.turns.next();
-        let permission = Permission { order, turn: &turn, fence: None, keep, by: Some(by), why };
+        let (letters, by) = (true, Some(by));
+        let permission = Permission { order, turn: &turn, fence: None, keep, letters, by, why };
         match self.guard.permit(&self.store, &permission).await.map_err(|_| away())? {
             // Or it was permitted, and counted, before.
             Release::Released | Release::Again => Ok(()),
             Release::Refused(State::InFlight) => Err(running()),
             Release::Refused(state) if state.is_final() => Err(final_in(state)),
             Release::Refused(state) => Err(illegal(state, "only what is unknown is released")),
-            Release::Fenced(_) | Release::Gone => {
+            Release::Fenced(_) | Release::Dead | Release::Gone => {
                 Err(Problem::new(Name::NotFound, "No such order."))
             }
         }

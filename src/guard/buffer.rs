@@ -1,6 +1,7 @@
 //! The buffer's two ends: an order is accepted to be sent later, and a worker sends it.
 
-use super::{Answer, Guard, LAPSES, Payment, Refusal, Turn, unknown};
+use super::attempt::STORE_AGAIN;
+use super::{ASK_AGAIN, Answer, Guard, LAPSES, Payment, Refusal, Turn, unknown};
 use crate::fault::Carry;
 use crate::model::identity::AttemptId;
 use crate::model::order::State;
@@ -12,7 +13,7 @@ use crate::store::record::Found;
 use crate::trace::Kind;
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
 impl Guard {
@@ -108,7 +109,10 @@ impl Guard {
             Err(error @ StoreError::Lost(_)) => error,
             answer => return answer,
         };
+        let mut pause = ASK_AGAIN;
         while Instant::now() < until {
+            sleep(pause).await;
+            pause = (pause * 2).min(STORE_AGAIN);
             match timeout_at(until, self.store.enqueue(&ask)).await {
                 Ok(Ok(enqueued)) => return Ok(enqueued),
                 Ok(Err(error @ StoreError::Lost(_))) => lost = error,

@@ -41,7 +41,7 @@ pub use metrics::GuardMetrics;
 pub use places::{Place, Places};
 pub use unsent::Unsent;
 
-use attempt::Grant;
+use attempt::{Grant, STORE_AGAIN};
 
 use crate::fault::Carry;
 use crate::model::identity::{AttemptId, AttemptIds, Order};
@@ -61,12 +61,16 @@ use hyper::{Response, http::request};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// How often a waiting duplicate looks for itself, should the message not come.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Before a claim or an acceptance is asked for again whose answer was lost; the next pauses double,
+/// up to [`STORE_AGAIN`]: who cuts every connection must not get a thousand of them a second.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How often one turn may meet a lease that has just run out.
 const LAPSES: usize = 3;
@@ -372,7 +376,7 @@ impl Guard {
     ) -> Result<Claim, StoreError> {
         let ask = ClaimAsk { grant_from, ..self.claim_ask(payment, attempt, token) };
         let until = asked + self.redis_timeout;
-        let mut may_stand = false;
+        let (mut may_stand, mut pause) = (false, ASK_AGAIN);
         loop {
             // The first command bounds itself, and more exactly: it tells connecting from waiting.
             let asked = match may_stand {
@@ -387,6 +391,8 @@ impl Guard {
             };
             may_stand |= error.may_have_happened();
             if may_stand && matches!(error, StoreError::Lost(_)) && Instant::now() < until {
+                Box::pin(sleep(pause)).await;
+                pause = (pause * 2).min(STORE_AGAIN);
                 continue;
             }
             // A bypassed request is sent all the same: a claim of its that stands must lapse.

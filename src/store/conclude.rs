@@ -42,10 +42,12 @@ impl Store {
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
         let cancelling = self.names.cancelling(order.partition);
+        let request = self.names.request(order);
         let channel = self.names.settled_channel();
         let from = words(&to.told_from());
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, due, unknown, cancelling], &lifecycle);
+        let keys =
+            lifecycle::keys(&[&record, &lease, due, unknown, cancelling, &request], &lifecycle);
         let (word, mut reply) = self
             .run(&script::CONCLUDE, &keys, |command| {
                 command

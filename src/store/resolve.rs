@@ -138,6 +138,8 @@ pub struct Permission<'a> {
     pub fence: Option<u64>,
     /// How long the record is kept from now.
     pub keep: Duration,
+    /// Whether one that was a dead letter is queued again as well.
+    pub letters: bool,
     /// Who permits it, where it is not this replica's own finding; no spaces.
     pub by: Option<&'a str>,
     /// Why, in a few words without secrets, on one line.
@@ -153,6 +155,8 @@ pub enum Release {
     Again,
     /// Another attempt has begun, under this fence.
     Fenced(u64),
+    /// It was a dead letter, which this permission does not speak of.
+    Dead,
     /// It is not of unknown outcome but in this state.
     Refused(State),
     /// There is no such record.
@@ -251,6 +255,7 @@ impl Store {
         let due = self.names.due(order.partition);
         let unknown = self.names.unknown(order.partition);
         let cancelling = self.names.cancelling(order.partition);
+        let request = self.names.request(order);
         let fence = fence.map_or(String::new(), |fence| fence.to_string());
         let answer = match word {
             Word::Response(kept) => parts::answered(kept, order, &self.config.secrets),
@@ -259,7 +264,8 @@ impl Store {
             Word::Absent => b"absent".into(),
         };
         let lifecycle = self.names.lifecycle(order);
-        let keys = lifecycle::keys(&[&record, &lease, due, unknown, cancelling], &lifecycle);
+        let keys =
+            lifecycle::keys(&[&record, &lease, due, unknown, cancelling, &request], &lifecycle);
         let (word, mut reply) = self
             .run(&script::RESOLVE, &keys, |command| {
                 command
@@ -294,7 +300,7 @@ impl Store {
     /// # Errors
     /// When Redis cannot be asked; asking again by the same name is safe.
     pub async fn release(&self, permission: &Permission<'_>) -> Result<Release, StoreError> {
-        let Permission { order, turn, fence, keep, by, why } = permission;
+        let Permission { order, turn, fence, keep, letters, by, why } = permission;
         let record = self.names.record(order);
         let lease = self.names.lease(order);
         let due = self.names.due(order.partition);
@@ -315,12 +321,14 @@ impl Store {
                     .arg(by.unwrap_or(&self.config.by))
                     .arg(why)
                     .arg(self.names.queued_channel())
-                    .arg(order.partition.number());
+                    .arg(order.partition.number())
+                    .arg(if *letters { "yes" } else { "no" });
             })
             .await?;
         Ok(match word.as_str() {
             "released" => Release::Released,
             "again" => Release::Again,
+            "dead" => Release::Dead,
             "fenced" => Release::Fenced(reply.number()?),
             "refused" => Release::Refused(record::state(&mut reply)?),
             "gone" => Release::Gone,

@@ -6,11 +6,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 /// Every result of asking about an order.
-const RESOLUTIONS: [&str; 10] = [
+const RESOLUTIONS: [&str; 11] = [
     "succeeded",
     "failed",
     "absent",
     "absent-early",
+    "dead",
     "pending",
     "unclear",
     "unanswered",

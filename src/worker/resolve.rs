@@ -360,17 +360,22 @@ impl Resolver {
             turn: &self.turns.next(),
             fence: Some(turn.fence),
             keep: turn.route.tuning.record_ttl,
+            letters: false,
             by: None,
             why: "upstream knows no such order",
         };
-        if self.guard.permit(&self.store, &permission).await? == Release::Released {
-            tracing::warn!(
-                order = %turn.order.id, fence = turn.fence,
-                "upstream knows no such order: its next duplicate may run"
-            );
-            return Ok("absent");
-        }
-        Ok("moved")
+        Ok(match self.guard.permit(&self.store, &permission).await? {
+            Release::Released => {
+                tracing::warn!(
+                    order = %turn.order.id, fence = turn.fence,
+                    "upstream knows no such order: its next duplicate may run"
+                );
+                "absent"
+            }
+            // It was tried often enough: it waits for a person, or to be cancelled in time.
+            Release::Dead => "dead",
+            _ => "moved",
+        })
     }
 }
 

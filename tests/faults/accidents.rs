@@ -323,6 +323,13 @@ fn scenes() -> BTreeMap<&'static str, Scene> {
         assert_eq!((asked.status, asked.state()), (200, "succeeded"));
         assert_eq!((stage.heard("/pay"), stage.heard("/result")), (1, before + 1));
     });
+    add("amnesia", &[], |stage| {
+        stage.play();
+        let first = stage.pay();
+        assert_eq!((first.status, first.state()), (200, "succeeded"));
+        let again = stage.pay();
+        assert_eq!((again.is_replay(), stage.heard("/pay")), (true, 1));
+    });
     add("promoting", &[], |stage| {
         stage.play();
         assert_eq!((stage.pay().problem().as_str(), stage.heard("/pay")), ("store-unavailable", 0));

@@ -341,11 +341,21 @@ impl Bench {
     }
 
     pub async fn release(&self, turn: &str, fence: Option<u64>) -> Release {
+        self.release_with(turn, fence, false).await
+    }
+
+    /// An operator's release.
+    pub async fn permit(&self, turn: &str) -> Release {
+        self.release_with(turn, None, true).await
+    }
+
+    async fn release_with(&self, turn: &str, fence: Option<u64>, letters: bool) -> Release {
         let permission = Permission {
             order: &self.order,
             turn: &self.attempt(turn),
             fence,
             keep: FINAL,
+            letters,
             by: None,
             why: "upstream said so",
         };

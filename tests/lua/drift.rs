@@ -296,6 +296,7 @@ fn expected(
         ("ended", text("yes 200 19\nx-channel: alipay\r\npaid")),
         ("told", vec![told]),
         ("left", text("yes")),
+        ("letters", text("no")),
         ("order", orders),
         ("key", text("2024-0001")),
         ("scope", text("tenant")),

@@ -141,7 +141,7 @@ async fn tries_are_counted_in_redis_whoever_makes_them_and_begin_anew_with_the_o
         assert_eq!(bench.writes(), before);
     }
     bench.store.dead_letter(&entry, KEEP, "no way").await.unwrap();
-    bench.release("P", Option::None).await;
+    bench.permit("P").await;
     bench.enqueue("B").await;
     let entry = bench.take(IDLE).await.remove(0);
     assert_eq!(bench.dequeue(&entry, "W").await, queued(1));

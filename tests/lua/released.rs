@@ -118,11 +118,38 @@ async fn what_was_accepted_is_queued_again_and_kept() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_queued_again() {
+async fn a_dead_letter_is_queued_again_by_an_operator_alone() {
     let bench = Bench::new();
     bench.enqueue("A").await;
     let entry = bench.take(IDLE).await.pop().unwrap();
     bench.store.dead_letter(&entry, KEEP, "declined ten times").await.unwrap();
-    assert_eq!(bench.release("P", Option::None).await, Release::Released);
+    // Upstream's word alone would bring it back for ever.
+    let before = bench.writes();
+    assert_eq!(bench.release("T", Some(0)).await, Release::Dead);
+    assert_eq!(bench.writes(), before);
+    assert_eq!(bench.permit("P").await, Release::Released);
     assert_eq!((bench.look().await.state, bench.take(IDLE).await.len()), (Queued, 1));
+    // From then on it is one that was accepted, like any other.
+    bench.ask("B").from(&[Queued]).claim().await;
+    bench.settle("B", 1, Unknown).await;
+    assert_eq!(bench.release("U", Some(1)).await, Release::Released);
+}
+
+#[tokio::test]
+async fn the_request_of_an_order_that_has_ended_is_not_kept() {
+    for end in ["query", "callback"] {
+        let bench = Bench::new();
+        bench.enqueue("A").await;
+        let entry = bench.take(IDLE).await.pop().unwrap();
+        bench.ask("A").from(&[Queued]).claim().await;
+        bench.settle("A", 1, Unknown).await;
+        bench.dequeue(&entry, "T").await;
+        let request = bench.store.names().request(&bench.order);
+        assert!(bench.has(&request), "it may be queued again");
+        match end {
+            "query" => assert_eq!(bench.resolve("R", Some(1), Succeeded).await, Resolve::Resolved),
+            _ => assert_eq!(bench.conclude(Succeeded).await, Conclude::Concluded(Unknown)),
+        }
+        assert!(!bench.has(&request), "{end}");
+    }
 }

@@ -281,6 +281,7 @@ fn release(release: Release) -> (&'static str, &'static str) {
     let word = match release {
         Release::Released => "released",
         Release::Again => "again",
+        Release::Dead => "dead",
         Release::Fenced(_) => "fenced",
         Release::Refused(_) => "refused",
         Release::Gone => "gone",
@@ -370,6 +371,7 @@ async fn queued(bench: &Bench) -> Vec<(&'static str, &'static str)> {
         let dead = bench.store.dead_letter(&entry, KEEP, "no").await.unwrap();
         seen.push(("dead_letter", if dead == DeadLetter::Dead { "dead" } else { "moved" }));
     }
+    seen.push(release(bench.release("L", Option::None).await));
     seen.push(("draft", drafted(bench, &entry).await));
     seen.push(("dequeue", dequeued(bench, &entry).await));
     for _ in 0..2 {

@@ -15,8 +15,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After a failed attempt to connect, others fail at once for this long instead of queueing up.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// After a failed attempt to connect, or the second connection in a row that ended before it gave one
+/// answer, others fail at once for so long instead of queueing up: at first, doubling, and at the
+/// longest. A part of it is chance, so that replicas part.
+const RECONNECT_PAUSES: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(400));
 
 /// So many commands in a row without an answer, and the connection is given up.
 const SILENT_COMMANDS: u32 = 3;
@@ -50,7 +53,37 @@ struct Slot {
     /// Counts connections, so that a late failure of an old one does not drop its successor.
     generation: u64,
     silent: u32,
-    failed: Option<(Instant, StoreError)>,
+    /// Whether this connection gave an answer that is no error: one may be accepted and told that
+    /// there are too many, or be closed at once.
+    answered: bool,
+    /// Connections in a row that could not be made or gave none.
+    failures: u32,
+    /// Until when no other is tried, and why.
+    barred: Option<(Instant, StoreError)>,
+}
+
+impl Slot {
+    /// No connection was to be had, or it was of no use.
+    fn fail(&mut self, error: StoreError) {
+        let (first, longest) = RECONNECT_PAUSES;
+        let pause = first.saturating_mul(1 << self.failures.min(8)).min(longest);
+        let chance = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.barred = Some((Instant::now() + pause.mul_f64(1.0 - chance / 4.0), error));
+    }
+
+    /// Gives the connection up; one that never answered counts as one that could not be made.
+    fn give_up(&mut self) {
+        if self.connection.take().is_none() || self.answered {
+            return;
+        }
+        // One may break by accident: what was lost with it is asked again at once.
+        if self.failures == 0 {
+            self.failures = 1;
+        } else {
+            self.fail(StoreError::Unreached("it closes connections before it answers".into()));
+        }
+    }
 }
 
 impl Node {
@@ -171,10 +204,15 @@ impl Node {
         if let Some(standing) = self.standing() {
             return Ok(standing);
         }
-        if let Some((when, error)) = &self.slot().failed
-            && when.elapsed() < RECONNECT_PAUSE
         {
-            return Err(error.clone());
+            let mut slot = self.slot();
+            // It has ended, or there is none.
+            slot.give_up();
+            if let Some((until, error)) = &slot.barred
+                && Instant::now() < *until
+            {
+                return Err(error.clone());
+            }
         }
         let made = match self.info() {
             Ok(info) => {
@@ -189,12 +227,12 @@ impl Node {
             Ok(connection) => {
                 slot.generation += 1;
                 slot.silent = 0;
-                slot.failed = None;
+                slot.answered = false;
                 slot.connection = Some(connection.clone());
                 Ok((connection, slot.generation))
             }
             Err(error) => {
-                slot.failed = Some((Instant::now(), error.clone()));
+                slot.fail(error.clone());
                 Err(error)
             }
         }
@@ -205,6 +243,9 @@ impl Node {
         let mut slot = self.slot();
         if slot.generation == generation {
             slot.silent = 0;
+            if !slot.answered && !matches!(value, Value::ServerError(_)) {
+                (slot.answered, slot.failures) = (true, 0);
+            }
             if useless {
                 slot.connection = None;
             }
@@ -231,7 +272,7 @@ impl Node {
         if error.is_unrecoverable_error() || error.is_io_error() {
             let mut slot = self.slot();
             if slot.generation == generation {
-                slot.connection = None;
+                slot.give_up();
             }
         }
         error.into()

@@ -366,6 +366,7 @@ impl<'a> Run<'a> {
                     turn: self.name(turn),
                     fence: *fence,
                     keep: LONG,
+                    letters: false,
                     by: None,
                     why: "no such order",
                 };
