@@ -31,9 +31,10 @@ end
 -- The first line says where the order stands, `-` where there is nothing to say. `answer` is `done`
 -- where a duplicate may be answered from the record as it is, `kept` where an answer is kept that is
 -- not the last word, `open` where there is none. The rare words have a name: settled told paid
--- astray waited void released lapsed turn tries tried dead. Then its history, the newest line first;
--- then what was asked, so many bytes, packed by the sidecar: route key scope caller ask move trace; then what was
--- answered, as the sidecar keeps it, no script looks into it: `no` where it ended without an answer.
+-- astray waited void released lapsed turn tries tried later dead. Then its history, the newest line
+-- first; then what was asked, so many bytes, packed by the sidecar: route key scope caller ask move
+-- trace; then what was answered, as the sidecar keeps it, no script looks into it: `no` where it ended
+-- without an answer.
 local FORMAT = '3'
 
 -- A part of what was asked, packed; and the other way round. Nothing is in one that is not there.
@@ -122,7 +123,7 @@ local function write(record, r, keep_ms)
   local line = table.concat({FORMAT, r.fingerprint or '-', r.state or '-', answer, r.fence or '-',
     r.attempt or '-', r.attempts or '-', r.from or '-', r.asks or '-', r.created or '-', token,
     r.updated or '-'}, ' ')
-  local rare = 'settled told paid astray waited void released lapsed turn tries tried dead'
+  local rare = 'settled told paid astray waited void released lapsed turn tries tried later dead'
   for name in string.gmatch(rare, '%a+') do
     if r[name] then line = line .. ' ' .. name .. '=' .. r[name] end
   end

@@ -12,6 +12,7 @@
 --   entry
 --   turn     names this try; a copy of this call counts it once
 --   keep_ms  how long the request of an order that is not final is kept from now
+--   wait_ms  how long until its next try at the earliest, because upstream said so; 0 where it did not
 --
 -- Replies
 --   removed state  the entry is gone; where the order stands
@@ -19,6 +20,7 @@
 --                  the order is queued or in flight; how often it was tried since it was queued
 local record, request, queue = KEYS[1], KEYS[2], KEYS[3]
 local id, entry, turn, keep_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local wait_ms = tonumber(ARGV[5])
 
 local r = read(record)
 local state, tries = r.state or 'none', tonumber(r.tries or 0)
@@ -27,6 +29,7 @@ if state == 'in_flight' or (state == 'queued' and r.tried == turn) then
 end
 if state == 'queued' then
   r.tries, r.tried = text(tries + 1), turn
+  r.later = wait_ms > 0 and text(now_ms() + wait_ms) or nil
   write(record, r)
   return {'open', state, r.tries}
 end

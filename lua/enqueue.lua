@@ -98,7 +98,7 @@ if new_token then
 end
 r.history = noted(r.history, now, state, 'queued', by, 'accepted')
 r.state, r.fence, r.attempts, r.updated = 'queued', fence, attempts, text(now)
-r.tries, r.tried, r.dead = nil, nil, nil
+r.tries, r.tried, r.later, r.dead = nil, nil, nil, nil
 r.token, r.created = tokens, r.created or r.updated
 r.fingerprint, r.asked = first(fingerprints), asks
 if lifecycle then begin(lifecycle, move, id, now) end

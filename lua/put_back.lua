@@ -8,7 +8,7 @@
 --   id
 --   entry
 --   consumer
---   hint       channel that wakes workers
+--   hint       channel that wakes workers; empty for none
 --   partition  its number, as it is told there
 --
 -- Replies
@@ -27,5 +27,5 @@ if not held then
 end
 -- Idle since 1970: longer than any worker may be silent. It counts as no delivery.
 redis.call('XCLAIM', queue, WORKERS, consumer, 0, entry, 'TIME', 1, 'JUSTID')
-redis.call('PUBLISH', hint, partition)
+if hint ~= '' then redis.call('PUBLISH', hint, partition) end
 return {'back'}

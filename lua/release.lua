@@ -63,6 +63,7 @@ follow(lifecycle, opened(r.asked).move, id, back, now)
 r.history = noted(r.history, now, r.state, back, by, why)
 r.state, r.released, r.updated, r.waited = back, r.attempt or '-', text(now), nil
 r.answered, r.lapsed, r.turn, r.tries, r.tried, r.dead = nil, nil, turn, nil, nil, nil
+r.later = nil
 write(record, r, keep_ms)
 if back == 'queued' then
   -- What was accepted is not forgotten.

@@ -8,7 +8,8 @@ use crate::support::{Refusing, until};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn routes(mode: &str) -> String {
     format!(r#"[{{"name":"pay","path":"/pay","mode":"{mode}"}}]"#)
@@ -431,4 +432,77 @@ fn an_accepted_order_of_which_upstream_knows_nothing_is_sent_again() {
     let fences: Vec<_> = payments.iter().map(|request| request.header("onceward-fence")).collect();
     assert_eq!(fences, [Some("1"), Some("2")]);
     assert_eq!(onceward.metric("onceward_permitted_reruns_total"), 1.0);
+}
+
+/// A rolling update, a canary: not all replicas know a route or a secret yet.
+#[test]
+fn what_a_replica_lacks_the_route_or_the_secret_of_others_send_and_no_try_is_counted() {
+    let (redis, upstream) = (Redis::start(), Upstream::start());
+    let build = buffered(&redis, &upstream).set("SECRET", "a secret of 16 b");
+    let able = build.start();
+    let without_route = build.clone().set("ROUTES", r#"[{"name":"old","path":"/old"}]"#).start();
+    let without_secret = build.clone().set("SECRET", "another of 16 by").start();
+    let left = r#"onceward_dispatched_total{result="left"}"#;
+    let mut places = Vec::new();
+    until("both have met some", || {
+        let n = places.len().to_string();
+        places.push(accepted(&Call::pay(&n).send(able.address)));
+        [&without_route, &without_secret].iter().all(|one| one.metric(left) >= 1.0)
+    });
+    for place in &places {
+        becomes(place, "succeeded", able.address);
+    }
+    assert_eq!(upstream.calls(), places.len());
+    for onceward in [&able, &without_route, &without_secret] {
+        assert_eq!(onceward.metric("onceward_dead_letters_total"), 0.0);
+        assert_eq!(onceward.metric(r#"onceward_dispatched_total{result="retried"}"#), 0.0);
+    }
+    for (onceward, why) in [(&without_route, "its route"), (&without_secret, "its request")] {
+        let told = onceward.log().lines().filter(|line| line.contains(why)).count();
+        assert_eq!(told, 1, "{}", onceward.log());
+    }
+}
+
+#[test]
+fn what_no_replica_can_send_for_a_day_is_a_dead_letter_and_says_why() {
+    let (redis, port) = (Redis::start(), Refusing::bind());
+    let nobody = Upstream::start();
+    let build = buffered(&redis, &nobody).set("UPSTREAM", &port.url());
+    let mut able = build.clone().set("QUEUE_RETRY", "1h").start();
+    accepted(&Call::pay("1").send(able.address));
+    able.kill();
+    let queue = redis.command(&["KEYS", "*:stream:queue"]);
+    let entry = redis.command(&["XRANGE", &queue, "-", "+"]);
+    let id = entry.lines().last().unwrap().to_owned();
+    redis.command(&["DEL", &queue]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let made = format!("{}-0", (now - Duration::from_secs(25 * 3600)).as_millis());
+    redis.command(&["XGROUP", "CREATE", &queue, "workers", "0", "MKSTREAM"]);
+    redis.command(&["XADD", &queue, &made, "id", &id]);
+    let onceward = build.set("ROUTES", r#"[{"name":"old","path":"/old"}]"#).start();
+    until("it is given up", || onceward.metric("onceward_dead_letters_total") == 1.0);
+    let told = Call::get("/admin/orders/pay/1").send(onceward.admin).json();
+    let why = told["history"].as_array().and_then(|h| h.last()?["why"].as_str()).unwrap_or("");
+    assert_eq!(why, "dead letter: nobody could send it for a day, its route is not known here");
+}
+
+#[test]
+fn upstream_is_left_alone_for_as_long_as_it_asked_by_every_replica() {
+    const ASKED: Duration = Duration::from_secs(4);
+    let (redis, times) = (Redis::start(), Arc::new(Mutex::new(Vec::new())));
+    let noted = times.clone();
+    let upstream = Upstream::acting(move |call, _| {
+        noted.lock().unwrap().push(Instant::now());
+        match call {
+            1 => Act::status(429, "{}").with("Retry-After", "4"),
+            _ => Act::ok("paid"),
+        }
+    });
+    // Entries are taken over long before that.
+    let build = buffered(&redis, &upstream).set("LOCK_TTL", "1s");
+    let (a, _b) = (build.start(), build.start());
+    becomes(&accepted(&Call::pay("1").send(a.address)), "succeeded", a.address);
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), 2);
+    assert!(times[1] - times[0] >= ASKED, "{:?}", times[1] - times[0]);
 }

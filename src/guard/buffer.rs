@@ -12,7 +12,10 @@ use crate::store::queue::{Enqueue, EnqueueAsk};
 use crate::store::record::Found;
 use crate::trace::Kind;
 use bytes::Bytes;
+use hyper::Response;
+use hyper::header::RETRY_AFTER;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
@@ -124,10 +127,11 @@ impl Guard {
     }
 
     /// Claims an order out of the buffer and runs the attempt to its end, if it is still queued. The
-    /// record tells what became of it.
+    /// record tells what became of it. Returns for how long upstream asked not to be tried again, where
+    /// it declined to begin.
     ///
     /// Dropping this future drops the wait, not the attempt.
-    pub async fn dispatch(self: &Arc<Self>, mut payment: Payment) {
+    pub async fn dispatch(self: &Arc<Self>, mut payment: Payment) -> Option<Duration> {
         // Without Redis a queued order waits: it is never sent unprotected, for it is still queued.
         let mut route = (*payment.route).clone();
         route.tuning.redis_down = RedisDown::Reject;
@@ -138,6 +142,15 @@ impl Guard {
         let turn = self.clone().turn(payment, attempt, (Instant::now(), grants));
         let turn = Box::pin(turn);
         // A task that broke down told so itself; the record tells the rest.
-        let _ = self.running.spawn(turn.on_same_behalf().in_current_span()).await;
+        match self.running.spawn(turn.on_same_behalf().in_current_span()).await {
+            Ok(Turn::Over(Answer::First(response, _))) => retry_after(&response),
+            _ => None,
+        }
     }
+}
+
+/// What an answer says of when to come again, in whole seconds; a date is not read.
+fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
+    let after = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    after.trim().parse().ok().map(Duration::from_secs)
 }

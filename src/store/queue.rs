@@ -82,6 +82,8 @@ pub struct Entry {
 /// What a queued order asks.
 #[derive(Debug)]
 pub struct Draft {
+    /// For how long it is not to be tried, because upstream said so.
+    pub later: Duration,
     /// The route's name.
     pub route: String,
     /// The order number.
@@ -237,6 +239,7 @@ impl Store {
         Ok(match word.as_str() {
             "moved" => None,
             "queued" => Some(Draft {
+                later: Duration::from_millis(reply.number()?),
                 route: reply.text()?,
                 key: reply.text()?,
                 scope: reply.text()?,
@@ -250,7 +253,7 @@ impl Store {
     }
 
     /// Takes an entry off the queue, if its order has moved on; one that is still queued was tried in
-    /// vain, which is counted.
+    /// vain, which is counted, and is not tried again within `wait`.
     ///
     /// # Errors
     /// When Redis cannot be asked; asking again is safe.
@@ -258,13 +261,15 @@ impl Store {
         &self,
         entry: &Entry,
         turn: &AttemptId,
-        keep: Duration,
+        (keep, wait): (Duration, Duration),
     ) -> Result<Dequeue, StoreError> {
+        let wait = if wait.is_zero() { 0 } else { millis(wait) };
         let [record, request] = self.names_of(entry);
         let queue = self.names.queue(entry.partition);
         let (word, mut reply) = self
             .run(&script::DEQUEUE, &[&record, &request, &queue], |command| {
-                command.arg(&entry.id).arg(&entry.name).arg(turn.as_str()).arg(millis(keep));
+                command.arg(&entry.id).arg(&entry.name).arg(turn.as_str());
+                command.arg(millis(keep)).arg(wait);
             })
             .await?;
         Ok(match word.as_str() {
@@ -274,13 +279,14 @@ impl Store {
         })
     }
 
-    /// Hands back an entry that was taken: another worker has it at once.
+    /// Hands back an entry that was taken: another worker has it at once, of which workers are told
+    /// where `tell` says so.
     ///
     /// # Errors
     /// When Redis cannot be asked; others take it over when it has been idle for long enough.
-    pub async fn put_back(&self, entry: &Entry) -> Result<PutBack, StoreError> {
+    pub async fn put_back(&self, entry: &Entry, tell: bool) -> Result<PutBack, StoreError> {
         let queue = self.names.queue(entry.partition);
-        let hint = self.names.queued_channel();
+        let hint = if tell { self.names.queued_channel() } else { "" };
         let (word, reply) = self
             .run(&script::PUT_BACK, &[&queue], |command| {
                 command

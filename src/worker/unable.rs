@@ -1,6 +1,7 @@
 //! Orders that are due, but that nobody here can ask about or cancel: their route is not among those
 //! of this replica, or lacks the call. Others may have it (a rolling update), so they stay due in
 //! Redis as they are, and this replica passes them over for a while, or until its routes change.
+//! Entries of the buffer that cannot be sent from here are passed over by the same rules.
 
 use crate::model::identity::Partition;
 use crate::route::Routes;
@@ -46,12 +47,32 @@ impl Unable {
     ) -> bool {
         let mut known = self.under(routes);
         let orders = known.orders.entry(partition.number()).or_default();
+        if orders.len() >= MOST {
+            let now = Instant::now();
+            orders.retain(|_, until| *until > now);
+        }
         let room = orders.len() < MOST || orders.contains_key(id);
         if room {
             let until = Instant::now() + most.map_or(HELD, |most| most.min(HELD));
             orders.insert(id.into(), until);
         }
         room
+    }
+
+    /// Whether it is one of them.
+    pub(super) fn knows(&self, routes: &Arc<Routes>, (partition, id): (Partition, &str)) -> bool {
+        let mut known = self.under(routes);
+        let Some(orders) = known.orders.get_mut(&partition.number()) else {
+            return false;
+        };
+        match orders.get(id) {
+            Some(until) if *until > Instant::now() => true,
+            Some(_) => {
+                orders.remove(id);
+                false
+            }
+            None => false,
+        }
     }
 
     /// How many of a partition there are, which may come first of all that are due there.
@@ -105,7 +126,9 @@ mod tests {
         assert_eq!(unable.count(&routes, one), 2);
         tokio::time::advance(Duration::from_secs(61)).await;
         assert_eq!(left(&routes, one, &["a", "b"]), ["b"]);
+        assert!(unable.knows(&routes, (one, "a")));
         tokio::time::advance(HELD).await;
+        assert!(!unable.knows(&routes, (one, "a")));
         assert_eq!(left(&routes, one, &["a", "b"]), ["a", "b"]);
         // One that somebody took is not due; when it is again, this replica looks again.
         assert!(unable.note(&routes, (one, "a"), None));
@@ -117,8 +140,8 @@ mod tests {
         assert_eq!(unable.count(&changed, one), 0);
     }
 
-    #[test]
-    fn it_remembers_so_many_and_no_more() {
+    #[tokio::test(start_paused = true)]
+    async fn it_remembers_so_many_and_no_more() {
         let (unable, routes) = (Unable::default(), Arc::new(Routes::default()));
         let partition = Partition::all().next().unwrap();
         for n in 0..MOST {
@@ -126,6 +149,12 @@ mod tests {
         }
         assert!(!unable.note(&routes, (partition, "more"), None));
         assert!(unable.note(&routes, (partition, "0"), None));
+        assert!(
+            unable.knows(&routes, (partition, "0")) && !unable.knows(&routes, (partition, "more"))
+        );
         assert_eq!(unable.count(&routes, partition) as usize, MOST);
+        tokio::time::advance(HELD * 2).await;
+        assert!(unable.note(&routes, (partition, "more"), None));
+        assert_eq!(unable.count(&routes, partition), 1);
     }
 }

@@ -423,7 +423,12 @@ impl Bench {
 
     /// What a try of that letter left the order's entry in.
     pub async fn dequeue(&self, entry: &Entry, turn: &str) -> Dequeue {
-        self.store.dequeue(entry, &self.attempt(turn), KEEP).await.unwrap()
+        self.dequeue_for(entry, turn, Duration::ZERO).await
+    }
+
+    /// The same of one that is not to be tried again for so long.
+    pub async fn dequeue_for(&self, entry: &Entry, turn: &str, wait: Duration) -> Dequeue {
+        self.store.dequeue(entry, &self.attempt(turn), (KEEP, wait)).await.unwrap()
     }
 
     pub fn queue(&self) -> String {

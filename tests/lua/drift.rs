@@ -159,8 +159,8 @@ async fn rust_sends_what_a_header_lists_in_its_order() {
     bench.enqueue_with("A", Some(&spent(&free_again, until_again))).await;
     let entry = bench.take(IDLE).await.remove(0);
     bench.store.draft(&entry).await.unwrap();
-    bench.dequeue(&entry, "A").await;
-    bench.store.put_back(&entry).await.unwrap();
+    bench.dequeue_for(&entry, "A", ASK).await;
+    bench.store.put_back(&entry, true).await.unwrap();
     bench.store.dead_letter(&entry, KEEP, "no way out").await.unwrap();
 
     let calls = calls(&bench);

@@ -148,6 +148,28 @@ async fn tries_are_counted_in_redis_whoever_makes_them_and_begin_anew_with_the_o
 }
 
 #[tokio::test]
+async fn a_try_may_say_when_the_next_one_is_to_be_whoever_makes_it() {
+    let bench = Bench::new();
+    bench.enqueue("A").await;
+    let entry = bench.take(IDLE).await.remove(0);
+    let later = async || bench.store.draft(&entry).await.unwrap().unwrap().later;
+    assert_eq!(later().await, Duration::ZERO);
+    bench.dequeue_for(&entry, "T", KEEP).await;
+    let left = later().await;
+    assert!(left > KEEP - Duration::from_secs(60) && left <= KEEP, "{left:?}");
+    // A claim that is given back leaves it as it is; a try without a word on it ends it.
+    bench.ask("W").from(&[Queued]).claim().await;
+    bench.abandon("W").await;
+    assert!(later().await > Duration::ZERO);
+    bench.dequeue(&entry, "U").await;
+    assert_eq!(later().await, Duration::ZERO);
+    bench.dequeue_for(&entry, "V", KEEP).await;
+    bench.store.dead_letter(&entry, KEEP, "no way").await.unwrap();
+    bench.permit("P").await;
+    assert_eq!(later().await, Duration::ZERO, "it begins anew");
+}
+
+#[tokio::test]
 async fn an_entry_that_was_put_back_is_anybodys_at_once_and_one_that_was_taken_over_is_not() {
     let bench = Bench::new();
     let other = super::bench::store(&bench.redis, |config| config.by = "replica-2".into());
@@ -156,12 +178,15 @@ async fn an_entry_that_was_put_back_is_anybodys_at_once_and_one_that_was_taken_o
     let entry = bench.take(IDLE).await.remove(0);
     assert_eq!(other_takes().await, []);
     let told = bench.redis.calls("publish");
-    assert_eq!(bench.store.put_back(&entry).await.unwrap(), PutBack::Back);
+    assert_eq!(bench.store.put_back(&entry, true).await.unwrap(), PutBack::Back);
+    assert_eq!(bench.redis.calls("publish"), told + 1);
+    assert_eq!(other_takes().await, std::slice::from_ref(&entry));
+    assert_eq!(other.put_back(&entry, false).await.unwrap(), PutBack::Back);
     assert_eq!(bench.redis.calls("publish"), told + 1);
     assert_eq!(other_takes().await, std::slice::from_ref(&entry));
     // It is the other's now.
     let before = bench.writes();
-    assert_eq!(bench.store.put_back(&entry).await.unwrap(), PutBack::Moved);
+    assert_eq!(bench.store.put_back(&entry, true).await.unwrap(), PutBack::Moved);
     assert_eq!(bench.writes(), before);
     assert_eq!(bench.take(IDLE).await, []);
 }

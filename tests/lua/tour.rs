@@ -352,7 +352,7 @@ async fn queued(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     seen.push(("draft", drafted(bench, &entry).await));
     seen.push(("dequeue", dequeued(bench, &entry).await));
     for _ in 0..2 {
-        let back = bench.store.put_back(&entry).await.unwrap();
+        let back = bench.store.put_back(&entry, true).await.unwrap();
         seen.push(("put_back", if back == PutBack::Back { "back" } else { "moved" }));
         bench.redis.command(&["XACK", &bench.queue(), "workers", &entry.name]);
     }
