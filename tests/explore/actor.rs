@@ -63,6 +63,8 @@ pub struct Actor {
     pub dead: bool,
     /// Nothing stands at its gate and nothing will.
     pub over: bool,
+    /// It was left without an answer.
+    pub cut: bool,
     pub steps: usize,
 }
 
@@ -151,9 +153,21 @@ impl Actor {
             telling.set(end).expect("it ends once");
         });
         let (heard, granted) = (Vec::new(), Vec::new());
-        let (dead, over, steps) = (false, false, 0);
-        let mut actor =
-            Actor { part, name, sidecar, sign, guard, told, heard, granted, dead, over, steps };
+        let (dead, over, cut, steps) = (false, false, false, 0);
+        let mut actor = Actor {
+            part,
+            name,
+            sidecar,
+            sign,
+            guard,
+            told,
+            heard,
+            granted,
+            dead,
+            over,
+            cut,
+            steps,
+        };
         actor.proceed();
         actor
     }

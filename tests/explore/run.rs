@@ -178,6 +178,7 @@ impl<'a> Run<'a> {
         if lost || actor.heard.last() != Some(&heard) {
             actor.heard.push(heard);
         }
+        actor.cut |= answer.is_none();
         actor.sidecar.gate.release(answer);
         actor.proceed();
     }
@@ -248,7 +249,8 @@ impl<'a> Run<'a> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        let over = self.actors.drain(..).filter(|actor| actor.over && !actor.dead);
+        // A connection that was cut makes its sidecar wary, which the next run must not meet.
+        let over = self.actors.drain(..).filter(|actor| actor.over && !actor.dead && !actor.cut);
         self.stage.idle.extend(over.map(|actor| actor.sidecar));
     }
 }

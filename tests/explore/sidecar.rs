@@ -109,7 +109,15 @@ impl Sidecar {
         let place = Config::load(&HashMap::from([("ONCEWARD_REDIS_URL".to_owned(), url)]));
         let place = place.unwrap_or_else(|problems| panic!("{problems:?}")).redis;
         let metrics = StoreMetrics::new(&mut Registry::default());
-        let store = Arc::new(Store::new(config, Arc::new(Link::new(place, LONG)), metrics));
+        let link = Arc::new(Link::new(place, LONG));
+        // A connection that has answered before: whether this is a sidecar's first run decides nothing.
+        let known = runtime.block_on(async {
+            tokio::task::yield_now().await;
+            let ping = redis::cmd("PING");
+            tokio::select! { known = link.send(&ping) => known, () = busy() => unreachable!() }
+        });
+        known.expect("the gate stands where Redis should be");
+        let store = Arc::new(Store::new(config, link, metrics));
         let upstream = upstream::Config { authority, connect_timeout: LONG };
         let client = Arc::new(Upstream::new(upstream.clone()));
         Sidecar { gate, runtime, store, client, upstream, socket }
@@ -210,5 +218,12 @@ impl Counts {
         let samples = page.lines().filter_map(|line| line.strip_prefix(name));
         let counts = samples.filter(|rest| rest.starts_with(['{', ' ']));
         counts.filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+/// Keeps a runtime from taking its clock for all that is waited for.
+async fn busy() {
+    loop {
+        tokio::task::yield_now().await;
     }
 }

@@ -13,7 +13,8 @@ use crate::store::error::StoreError;
 use redis::{Client, ConnectionInfo, Pipeline, RedisError, Value};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// After a failed attempt to connect, or the second connection in a row that ended before it gave one
 /// answer, others fail at once for so long instead of queueing up: at first, doubling, and at the
